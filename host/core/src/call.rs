@@ -1,0 +1,200 @@
+//! A call on its way to an object, and the chain of callers that it carries.
+
+use std::{fmt, sync::Arc, time::Instant};
+
+use bytes::Bytes;
+
+use crate::{CallError, ErrorKind, ObjectId};
+
+/// How many objects may wait for each other in one chain.
+const CHAIN_LENGTH_MAX: u16 = 64;
+
+/// Something to be done at an object. It travels through gate, router and node unchanged.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// Whom it concerns.
+    pub object: ObjectId,
+    /// What to do there.
+    pub action: Action,
+    /// Who asks.
+    pub caller: Caller,
+    /// The objects that wait for the answer, outermost first.
+    pub chain: Chain,
+    /// When the caller gives up. Never extended on the way.
+    pub deadline: Instant,
+    /// W3C trace context.
+    pub traceparent: Option<Arc<str>>,
+}
+
+/// What to do at an object.
+#[derive(Clone, Debug)]
+pub enum Action {
+    /// Run a turn. Answered by [`Reply::Payload`].
+    Invoke(Invocation),
+    /// Make it exist. Answered by [`Reply::Done`], or `already-exists`.
+    Create,
+    /// Remove it with all its state. Answered by [`Reply::Done`], also if there was none.
+    Delete,
+    /// Does it exist? Waits for no turn. Answered by [`Reply::Exists`].
+    Exists,
+}
+
+/// A method and its argument.
+#[derive(Clone, Debug)]
+pub struct Invocation {
+    /// The method's plain name (`send_message`).
+    pub method: Arc<str>,
+    /// The argument, in the type's encoding; empty: none.
+    pub payload: Bytes,
+    /// Makes it exactly once in effect.
+    pub key: Option<Arc<str>>,
+    /// Made by a read-only turn: only a read-only method may answer it.
+    pub read_only: bool,
+}
+
+/// Who made a call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Caller {
+    /// A client of a gate; with a session it has an id, `gate-address/unique`.
+    Client(Option<Arc<str>>),
+    /// Another object.
+    Object(ObjectId),
+    /// The platform itself: a reminder, `on_client_gone`, `auto_load`.
+    Platform,
+}
+
+/// A good answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// A method's result; empty: it has none.
+    Payload(Bytes),
+    /// Created or deleted.
+    Done,
+    /// Whether the object exists.
+    Exists(bool),
+}
+
+impl Reply {
+    /// The payload of a method's result; empty for the other answers.
+    pub fn into_payload(self) -> Bytes {
+        match self {
+            Self::Payload(payload) => payload,
+            Self::Done | Self::Exists(_) => Bytes::new(),
+        }
+    }
+}
+
+/// The objects that wait for each other, outermost first. Cheap to clone and to extend.
+#[derive(Clone, Default)]
+pub struct Chain(Option<Arc<Link>>);
+
+struct Link {
+    object: ObjectId,
+    length: u16,
+    before: Chain,
+}
+
+impl Chain {
+    /// The chain with `object` waiting, too.
+    #[must_use]
+    pub fn and(&self, object: &ObjectId) -> Self {
+        Self(Some(Arc::new(Link {
+            object: object.clone(),
+            length: self.length().saturating_add(1),
+            before: self.clone(),
+        })))
+    }
+
+    /// How many objects wait.
+    pub fn length(&self) -> u16 {
+        self.0.as_ref().map_or(0, |link| link.length)
+    }
+
+    /// Whether `object` waits in it.
+    pub fn contains(&self, object: &ObjectId) -> bool {
+        self.inwards().any(|waiting| waiting == object)
+    }
+
+    /// The objects, outermost first.
+    pub fn objects(&self) -> Vec<&ObjectId> {
+        let mut objects: Vec<_> = self.inwards().collect();
+        objects.reverse();
+        objects
+    }
+
+    /// May `target` be called from here?
+    ///
+    /// # Errors
+    /// `cycle`, with the chain printed, if `target` waits in the chain or the chain is too deep.
+    pub fn admit(&self, target: &ObjectId) -> Result<(), CallError> {
+        let problem = if self.contains(target) {
+            format!("{target} waits for this very call: {self} → {target}")
+        } else if self.length() >= CHAIN_LENGTH_MAX {
+            format!("the call chain is deeper than {CHAIN_LENGTH_MAX}: {self} → {target}")
+        } else {
+            return Ok(());
+        };
+        Err(CallError::new(ErrorKind::Cycle, problem)
+            .about(target)
+            .with("chain", format!("{self} → {target}")))
+    }
+
+    fn inwards(&self) -> impl Iterator<Item = &ObjectId> {
+        std::iter::successors(self.0.as_deref(), |link| link.before.0.as_deref())
+            .map(|link| &link.object)
+    }
+}
+
+impl<'a> FromIterator<&'a ObjectId> for Chain {
+    fn from_iter<I: IntoIterator<Item = &'a ObjectId>>(objects: I) -> Self {
+        objects.into_iter().fold(Self::default(), |chain, object| chain.and(object))
+    }
+}
+
+impl fmt::Display for Chain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (place, object) in self.objects().into_iter().enumerate() {
+            let arrow = if place == 0 { "" } else { " → " };
+            write!(f, "{arrow}{object}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Chain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "[{self}]")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn object(id: &str) -> ObjectId {
+        ObjectId::parse("T", id).unwrap()
+    }
+
+    #[test]
+    fn a_call_back_into_the_chain_is_a_cycle_with_the_chain_printed() {
+        let chain = Chain::default().and(&object("a")).and(&object("b"));
+        assert!(chain.admit(&object("c")).is_ok());
+        let error = chain.admit(&object("a")).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Cycle);
+        assert!(error.message().contains("T/a → T/b → T/a"), "{error}");
+    }
+
+    #[test]
+    fn sixty_four_may_wait_and_no_more() {
+        let ids: Vec<_> = (0..64).map(|n| object(&n.to_string())).collect();
+        assert!(ids[..63].iter().collect::<Chain>().admit(&object("x")).is_ok());
+        let error = ids.iter().collect::<Chain>().admit(&object("x")).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Cycle);
+    }
+
+    #[test]
+    fn objects_come_back_outermost_first() {
+        let ids = [object("a"), object("b"), object("c")];
+        assert_eq!(ids.iter().collect::<Chain>().objects(), ids.iter().collect::<Vec<_>>());
+    }
+}

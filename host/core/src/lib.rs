@@ -1,0 +1,24 @@
+//! The rules of Wasmverse, without IO, clocks or randomness.
+//!
+//! What to do is decided here, by functions and state machines that a test can drive one step at
+//! a time; doing it is the business of the crates above. A type lives here only if a rule here
+//! uses it.
+
+mod call;
+mod error;
+mod id;
+mod outcome;
+mod shard;
+mod spec;
+mod state;
+
+pub use call::{Action, Call, Caller, Chain, Invocation, Reply};
+pub use error::{CallError, ErrorKind};
+pub use id::{IdError, NodeId, ObjectId, TypeName};
+pub use outcome::{Aftermath, Effects, Outcome, Push, PushTo, SendRequest, TurnEnd};
+pub use shard::{Epoch, Placement, ShardCount, ShardId};
+pub use spec::{
+    Activation, Callers, Durability, Encoding, LimitError, LimitKind, Limits, MethodSpec, Mode,
+    TypeSpec,
+};
+pub use state::{RevisionNumber, State, Version};

@@ -1,0 +1,173 @@
+//! The outcome of a turn: the one value that passes the commit step before anything leaves.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::{CallError, Durability, ObjectId};
+
+/// What a turn asked to let out. It leaves at the turn's end, in order, only if that ends well.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Effects {
+    /// One-way calls.
+    pub sends: Vec<SendRequest>,
+    /// Events for clients.
+    pub pushes: Vec<Push>,
+    /// The object deletes itself.
+    pub delete: bool,
+}
+
+impl Effects {
+    /// Whether there is nothing to let out.
+    pub fn is_empty(&self) -> bool {
+        self.sends.is_empty() && self.pushes.is_empty() && !self.delete
+    }
+}
+
+/// A one-way call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SendRequest {
+    /// To whom.
+    pub to: ObjectId,
+    /// Which method.
+    pub method: Arc<str>,
+    /// Its argument.
+    pub payload: Bytes,
+}
+
+/// An event for clients.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Push {
+    /// For whom.
+    pub to: PushTo,
+    /// The event's name.
+    pub event: Arc<str>,
+    /// Its payload.
+    pub payload: Bytes,
+}
+
+/// For whom a push is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PushTo {
+    /// These client ids.
+    Clients(Vec<Arc<str>>),
+    /// Every connected client.
+    Everyone,
+}
+
+/// How a turn ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TurnEnd {
+    /// With a result; what it asked to let out may leave.
+    Well(Bytes),
+    /// The guest answered an error; nothing leaves.
+    Failure(CallError),
+    /// Trap, exhausted limit or cancelled: the instance can never be entered again.
+    Trap(CallError),
+}
+
+/// Everything that a turn leads to.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// How it ended, and so what the caller hears.
+    pub end: TurnEnd,
+    /// What it lets out. Empty unless it ended well.
+    pub effects: Effects,
+    /// The method was read-only.
+    pub read_only: bool,
+}
+
+impl Outcome {
+    /// The outcome of a turn that ended so: only one that ends well, and may write, lets
+    /// anything out.
+    pub fn new(end: TurnEnd, effects: Effects, read_only: bool) -> Self {
+        let out = matches!(end, TurnEnd::Well(_)) && !read_only;
+        Self { end, effects: if out { effects } else { Effects::default() }, read_only }
+    }
+
+    /// Whether the object exists from now on because of it: a write turn was completed.
+    pub fn completes_a_write(&self) -> bool {
+        matches!(self.end, TurnEnd::Well(_)) && !self.read_only
+    }
+
+    /// Whether the memory may differ from what was last saved.
+    pub fn dirties(&self) -> bool {
+        !self.read_only && !matches!(self.end, TurnEnd::Trap(_))
+    }
+
+    /// What becomes of the activation.
+    pub fn aftermath(&self, durability: Durability) -> Aftermath {
+        match (&self.end, durability) {
+            (TurnEnd::Well(_), _) if self.effects.delete => Aftermath::Gone,
+            (TurnEnd::Well(_), _) => Aftermath::Stays,
+            (TurnEnd::Failure(_), Durability::Volatile | Durability::Periodic) => Aftermath::Stays,
+            (TurnEnd::Failure(_), Durability::Durable) if self.read_only => Aftermath::Stays,
+            (TurnEnd::Failure(_), Durability::Durable) => Aftermath::Reverts,
+            (TurnEnd::Trap(_), _) => Aftermath::Discarded,
+        }
+    }
+}
+
+/// What becomes of an activation after a turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Aftermath {
+    /// It lives on with its memory.
+    Stays,
+    /// It lives on as its last commit left it.
+    Reverts,
+    /// Its instance is dropped; the next call wakes it from its last save, or anew.
+    Discarded,
+    /// It deleted itself.
+    Gone,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ErrorKind;
+
+    fn effects() -> Effects {
+        Effects { delete: true, ..Effects::default() }
+    }
+
+    fn error() -> CallError {
+        CallError::new(ErrorKind::Application, "no")
+    }
+
+    #[test]
+    fn only_a_write_turn_that_ends_well_lets_anything_out() {
+        let ends = [TurnEnd::Well(Bytes::new()), TurnEnd::Failure(error()), TurnEnd::Trap(error())];
+        for end in ends {
+            for read_only in [false, true] {
+                let outcome = Outcome::new(end.clone(), effects(), read_only);
+                let well = matches!(end, TurnEnd::Well(_)) && !read_only;
+                assert_eq!(outcome.effects.is_empty(), !well);
+                assert_eq!(outcome.completes_a_write(), well);
+            }
+        }
+    }
+
+    #[test]
+    fn a_failure_reverts_durable_objects_only() {
+        let outcome = Outcome::new(TurnEnd::Failure(error()), Effects::default(), false);
+        assert_eq!(outcome.aftermath(Durability::Volatile), Aftermath::Stays);
+        assert_eq!(outcome.aftermath(Durability::Periodic), Aftermath::Stays);
+        assert_eq!(outcome.aftermath(Durability::Durable), Aftermath::Reverts);
+    }
+
+    #[test]
+    fn a_trap_discards_whatever_the_durability() {
+        let outcome = Outcome::new(TurnEnd::Trap(error()), effects(), false);
+        for word in Durability::WORDS {
+            let durability = Durability::from_word(word).unwrap();
+            assert_eq!(outcome.aftermath(durability), Aftermath::Discarded);
+        }
+        assert!(!outcome.dirties());
+    }
+
+    #[test]
+    fn a_turn_that_deletes_its_object_ends_it() {
+        let outcome = Outcome::new(TurnEnd::Well(Bytes::new()), effects(), false);
+        assert_eq!(outcome.aftermath(Durability::Volatile), Aftermath::Gone);
+    }
+}

@@ -1,0 +1,22 @@
+//! Runs components within limits.
+//!
+//! An [`Engine`] checks and compiles components; a [`Component`] is one revision of a type, ready
+//! to be instantiated; an [`Instance`] is the sandbox of one object, entered one step at a time.
+//! What a guest asks of the world goes through the trait [`Outbound`], which the node implements:
+//! this crate knows nothing of shards, nodes or peers.
+
+mod component;
+mod config;
+mod engine;
+mod error;
+mod instance;
+mod outbound;
+mod turn;
+
+pub use component::{Component, Digest};
+pub use config::Config;
+pub use engine::Engine;
+pub use error::{LoadError, Refusal};
+pub use instance::{Instance, Leaving};
+pub use outbound::{LogLevel, LogLine, Outbound};
+pub use turn::{Turn, TurnId, TurnReport};

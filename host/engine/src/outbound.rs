@@ -1,0 +1,84 @@
+//! What an object asks of the world, as the node answers it.
+
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use wasmverse_core::{Call, CallError, ObjectId, Reply};
+
+use crate::TurnId;
+
+/// The world of the objects of a node. One value serves all instances of the node.
+pub trait Outbound: Send + Sync + 'static {
+    /// Carries out a call that an object makes: its chain holds the object already, its deadline
+    /// is that of the turn or earlier, and what a read-only turn may not do was refused before.
+    fn call(&self, call: Call) -> BoxFuture<'static, Result<Reply, CallError>>;
+
+    /// Takes a line of an object's log. Never blocks.
+    fn log(&self, line: LogLine);
+}
+
+/// A line of an object's log.
+#[derive(Clone, Debug)]
+pub struct LogLine {
+    /// Who wrote it.
+    pub object: ObjectId,
+    /// The turn that wrote it; none outside turns.
+    pub turn: Option<TurnId>,
+    /// How grave it is.
+    pub level: LogLevel,
+    /// What it says.
+    pub message: String,
+    /// Names and values.
+    pub fields: Vec<(String, String)>,
+    /// When, in microseconds since 1970.
+    pub at_micros: i64,
+}
+
+/// How grave a line of a log is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LogLevel {
+    /// The finest detail.
+    Trace,
+    /// For debugging.
+    Debug,
+    /// Worth knowing. Also what an unknown level reads as.
+    Info,
+    /// Something is off.
+    Warn,
+    /// Something failed.
+    Error,
+}
+
+impl LogLevel {
+    /// The level of that name; an unknown one reads as `info`.
+    pub fn from_name(name: &str) -> Self {
+        match name {
+            "trace" => Self::Trace,
+            "debug" => Self::Debug,
+            "warn" => Self::Warn,
+            "error" => Self::Error,
+            _ => Self::Info,
+        }
+    }
+
+    /// The level's name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Trace => "trace",
+            Self::Debug => "debug",
+            Self::Info => "info",
+            Self::Warn => "warn",
+            Self::Error => "error",
+        }
+    }
+}
+
+impl Outbound for Arc<dyn Outbound> {
+    fn call(&self, call: Call) -> BoxFuture<'static, Result<Reply, CallError>> {
+        (**self).call(call)
+    }
+
+    fn log(&self, line: LogLine) {
+        (**self).log(line);
+    }
+}

@@ -1,0 +1,25 @@
+//! What can go wrong with a store, by what the caller may do now.
+
+/// Why a store did not do as asked.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Error {
+    /// There is no such thing.
+    #[error("there is no {0}")]
+    NotFound(String),
+    /// The row changed since it was read.
+    #[error("the row of {0} changed since it was read")]
+    Conflict(String),
+    /// The database cannot be reached or has no room now; nothing was written. Try again later.
+    #[error("the store cannot be reached now: {0}")]
+    Unavailable(String),
+    /// The connection broke while writing: it may have been written.
+    #[error("the store may or may not have written: {0}")]
+    Unknown(String),
+    /// The data directory belongs to another process, or the store to another cluster or a newer
+    /// program.
+    #[error("{0}")]
+    NotOurs(String),
+    /// What is stored cannot be read.
+    #[error("the store is damaged: {0}")]
+    Damaged(String),
+}

@@ -1,0 +1,37 @@
+//! The wire: messages, services and the one conversion table.
+//!
+//! The .proto files beside this crate are the contract; `wasmverse` holds what is made from them.
+
+/// What is made from the .proto files; they hold the documentation.
+#[allow(missing_docs, unreachable_pub, clippy::all, clippy::allow_attributes, reason = "generated")]
+pub mod wasmverse {
+    /// What clients call.
+    pub mod gate {
+        /// Version 1.
+        pub mod v1 {
+            tonic::include_proto!("wasmverse.gate.v1");
+        }
+    }
+    /// What operators call.
+    pub mod admin {
+        /// Version 1.
+        pub mod v1 {
+            tonic::include_proto!("wasmverse.admin.v1");
+        }
+    }
+    /// Between processes.
+    pub mod node {
+        /// Version 1.
+        pub mod v1 {
+            tonic::include_proto!("wasmverse.node.v1");
+        }
+    }
+}
+
+pub use wasmverse::{admin::v1 as admin, gate::v1 as gate, node::v1 as node};
+
+/// All descriptors, for reflection.
+pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
+
+/// The version of the protocol between processes.
+pub const PROTOCOL: u32 = 1;

@@ -1,0 +1,1 @@
+//! The system as its users and maintainers see it.
