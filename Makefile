@@ -1,0 +1,38 @@
+# Thin targets only: what they do is in tests/*.sh and in cargo.
+SHELL := /bin/bash
+.DEFAULT_GOAL := build
+.PHONY: build lint test chat bench docs torture
+
+# Debug build of everything native.
+build:
+	@tests/setup.sh build
+	cargo build --workspace --all-targets
+
+# Formatting and clippy, warnings being errors.
+lint:
+	@tests/setup.sh build
+	@tests/run.sh lint
+
+# Everything that CI runs; ends with the counts.
+test:
+	@tests/setup.sh test
+	@tests/run.sh all
+
+# A running system with the sample objects, in the foreground. CHAT_ARGS="--watch" and the like reach `wasmverse dev`.
+chat:
+	@tests/setup.sh build
+	@exec cargo run --quiet --package wasmverse-cli --bin wasmverse -- dev $(dir $(wildcard objects/*/Cargo.toml)) $(CHAT_ARGS)
+
+# Micro benchmarks (release build). `wasmverse bench` drives a running system.
+bench:
+	@tests/setup.sh build
+	cargo bench --workspace $(BENCH_ARGS)
+
+# The API documentation, warnings being errors.
+docs:
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
+
+# The long forms of the random campaigns.
+torture:
+	@tests/setup.sh test
+	@WASMVERSE_TORTURE=1 PROPTEST_CASES=20000 tests/run.sh tests

@@ -1,0 +1,60 @@
+#!/bin/bash
+# What CI checks. The last line of `all` and `tests` is "N passed, N failed".
+#   run.sh lint | tests | all
+set -uo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+# Nothing is rebuilt here that incremental compilation would help, and its files are large.
+[ -n "${CI:-}" ] && export CARGO_INCREMENTAL=0
+export CARGO_TERM_COLOR="${CARGO_TERM_COLOR:-auto}"
+log=target/tests.log
+passed=0
+failed=0
+
+step() { echo "== $*" >&2; }
+
+lint() {
+  step "cargo fmt --check"
+  cargo fmt --all --check || return 1
+  step "cargo clippy"
+  cargo clippy --workspace --all-targets --quiet -- -D warnings
+}
+
+# Adds what a log says of tests that passed and failed, whichever runner wrote it.
+count() {
+  local plain sum
+  plain=$(sed 's/\x1b\[[0-9;]*m//g' "$log" | grep -E '^ *Summary \[|^test result: ')
+  sum=$(grep -oE '[0-9]+ (passed|failed|timed out|exec failed)' <<<"$plain" | awk '
+    / passed/ { passed += $1 } !/ passed/ { failed += $1 } END { print passed + 0, failed + 0 }')
+  read -r p f <<<"$sum"
+  passed=$((passed + p)) failed=$((failed + f))
+}
+
+# Runs a test command. One that fails without a failed test (it did not build) counts as one failure.
+run() {
+  step "$*"
+  local before=$failed
+  "$@" 2>&1 | tee "$log"
+  local status=${PIPESTATUS[0]}
+  count
+  [ "$status" -ne 0 ] && [ "$failed" -eq "$before" ] && failed=$((failed + 1))
+}
+
+tests() {
+  if cargo nextest --version >/dev/null 2>&1; then
+    run cargo nextest run --workspace --no-fail-fast --status-level "${NEXTEST_STATUS_LEVEL:-fail}" --show-progress none
+    run cargo test --workspace --doc --no-fail-fast --quiet
+  else
+    run cargo test --workspace --no-fail-fast --quiet
+  fi
+}
+
+mkdir -p target
+case "${1:-all}" in
+lint) lint; exit ;;
+tests) tests ;;
+all) lint || { failed=$((failed + 1)); echo "lint failed" >&2; }; tests ;;
+*) echo "usage: run.sh lint | tests | all" >&2; exit 2 ;;
+esac
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ]

@@ -1,0 +1,54 @@
+#!/bin/bash
+# Brings what a bare Debian machine with Rust lacks, or says what to install.
+#   setup.sh build   what a build needs        setup.sh test   what the tests need, too
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+fail() { echo "setup: $*" >&2; exit 1; }
+
+# Installs Debian packages where that is allowed; else says which ones are wanted.
+debian() {
+  local as_root=()
+  if [ "$(id -u)" -ne 0 ]; then
+    sudo -n true 2>/dev/null || fail "missing: $*; install with: sudo apt-get install $*"
+    as_root=(sudo -n)
+  fi
+  command -v apt-get >/dev/null || fail "missing: $*; install them with your package manager"
+  echo "setup: installing $*" >&2
+  "${as_root[@]}" apt-get update -qq || true
+  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >&2 ||
+    fail "apt-get could not install $*"
+}
+
+wasm_target() {
+  [ -d "$(rustc --print target-libdir --target wasm32-wasip2)" ] && return
+  command -v rustup >/dev/null || fail "this Rust has no wasm32-wasip2 target; install Rust with rustup: https://rustup.rs"
+  echo "setup: rustup target add wasm32-wasip2" >&2
+  rustup target add wasm32-wasip2 || fail "failed to add the target; try: rustup target add wasm32-wasip2"
+}
+
+# gRPC clients of another language, in a virtual environment of the build's own.
+python() {
+  local want="grpcio==1.85.1 grpcio-tools==1.85.1" home=target/python
+  [ "$(cat "$home/wanted" 2>/dev/null)" = "$want" ] && return
+  command -v python3 >/dev/null || debian python3 python3-venv
+  rm -rf "$home"
+  mkdir -p target
+  if ! python3 -m venv "$home" >/dev/null 2>&1; then
+    debian python3-venv
+    python3 -m venv "$home"
+  fi
+  echo "setup: installing $want into $home" >&2
+  # shellcheck disable=SC2086
+  "$home/bin/pip" install --quiet --disable-pip-version-check $want || fail "pip could not install $want"
+  echo "$want" >"$home/wanted"
+}
+
+command -v cargo >/dev/null || fail "no cargo; install Rust with rustup: https://rustup.rs"
+command -v cc >/dev/null || debian gcc libc6-dev
+wasm_target
+if [ "${1:-build}" = test ]; then
+  rustup component list --installed 2>/dev/null | grep -q '^clippy' || rustup component add clippy rustfmt
+  command -v curl >/dev/null || debian curl
+  python
+fi
