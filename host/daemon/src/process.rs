@@ -1,0 +1,54 @@
+//! The frame of a process: runtime, logs, signals, exit code.
+
+use std::{fmt::Display, process::ExitCode, time::Duration};
+
+use crate::{Shutdown, config::LogConfig, logs};
+
+/// A worker looks at sockets and timers after so many polls. Much less than tokio's 61: a guest may
+/// hold a worker for a whole tick of 10 ms, and its neighbours wait for their sockets meanwhile.
+const EVENT_INTERVAL: u32 = 8;
+/// How long tasks have to end once the process is asked to. Longer than a turn's drain limit.
+const DRAIN_GRACE: Duration = Duration::from_secs(30);
+/// How long blocking work (a compilation) is waited for after that.
+const BLOCKING_GRACE: Duration = Duration::from_secs(1);
+
+/// Runs a process until it fails or is asked to end: logs, runtime, signals, then `serve`, then
+/// waits for all tasks. Errors go to standard error as `NAME: failed to …: cause`.
+pub fn run<F>(name: &str, log: &LogConfig, serve: F) -> ExitCode
+where
+    F: AsyncFnOnce(Shutdown) -> anyhow::Result<()>,
+{
+    if let Err(problem) = logs::install(log) {
+        return fail(name, &problem);
+    }
+    let runtime = match runtime().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(name, &format!("failed to start the runtime: {error}")),
+    };
+    let served = runtime.block_on(async {
+        let shutdown = Shutdown::on_signal()?;
+        let served = serve(shutdown.clone()).await;
+        if !shutdown.drain(DRAIN_GRACE).await {
+            tracing::warn!(tasks = shutdown.tracker().len(), "some tasks did not end in time");
+        }
+        served
+    });
+    runtime.shutdown_timeout(BLOCKING_GRACE);
+    match served {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(name, &format!("{error:#}")),
+    }
+}
+
+/// Says why a process ends, and with which code.
+pub fn fail(name: &str, problem: &dyn Display) -> ExitCode {
+    eprintln!("{name}: {problem}");
+    ExitCode::FAILURE
+}
+
+/// A runtime for processes that run guests.
+pub fn runtime() -> tokio::runtime::Builder {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.enable_all().event_interval(EVENT_INTERVAL);
+    builder
+}

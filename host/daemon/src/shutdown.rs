@@ -1,0 +1,111 @@
+//! The end of a process: it is asked for once, and every task is waited for.
+
+use std::{future::Future, time::Duration};
+
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    task::JoinHandle,
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+/// What a process ends with when a second signal will not wait.
+const KILLED_EXIT_CODE: i32 = 130;
+/// How long the last tasks have once all others are gone.
+const LAST_GRACE: Duration = Duration::from_secs(1);
+
+/// Asks for the end and waits for it. Clones are one and the same.
+#[derive(Clone, Debug, Default)]
+pub struct Shutdown {
+    requested: CancellationToken,
+    tasks: TaskTracker,
+    drained: CancellationToken,
+    last_tasks: TaskTracker,
+}
+
+impl Shutdown {
+    /// One that no signal reaches: for tests, and for parts of a process.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// One that SIGINT and SIGTERM request; a second signal ends the process at once. Wants a
+    /// runtime.
+    ///
+    /// # Errors
+    /// If the signals cannot be listened for.
+    pub fn on_signal() -> std::io::Result<Self> {
+        let shutdown = Self::new();
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut terminate = signal(SignalKind::terminate())?;
+        let requested = shutdown.requested.clone();
+        // Of a tracker of its own: it listens for as long as the process lives.
+        TaskTracker::new().spawn(async move {
+            let name = either(&mut interrupt, &mut terminate).await;
+            tracing::info!("{name}: shutting down; another one ends the process at once");
+            requested.cancel();
+            let name = either(&mut interrupt, &mut terminate).await;
+            tracing::warn!("{name} again: ending at once");
+            std::process::exit(KILLED_EXIT_CODE);
+        });
+        Ok(shutdown)
+    }
+
+    /// Asks everyone to end.
+    pub fn request(&self) {
+        self.requested.cancel();
+    }
+
+    /// Whether the end was asked for.
+    pub fn is_requested(&self) -> bool {
+        self.requested.is_cancelled()
+    }
+
+    /// Waits until the end is asked for.
+    pub async fn requested(&self) {
+        self.requested.cancelled().await;
+    }
+
+    /// The request, for those who want it as a token.
+    pub fn token(&self) -> CancellationToken {
+        self.requested.clone()
+    }
+
+    /// Runs a task that the process will not exit without.
+    pub fn spawn<F>(&self, task: F) -> JoinHandle<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        self.tasks.spawn(task)
+    }
+
+    /// The tasks that the process will not exit without.
+    pub fn tracker(&self) -> &TaskTracker {
+        &self.tasks
+    }
+
+    /// Asks for the end and waits for the tasks; `false`: some were still there after `grace`.
+    pub async fn drain(&self, grace: Duration) -> bool {
+        self.request();
+        self.tasks.close();
+        let all = tokio::time::timeout(grace, self.tasks.wait()).await.is_ok();
+        self.drained.cancel();
+        self.last_tasks.close();
+        all & tokio::time::timeout(LAST_GRACE, self.last_tasks.wait()).await.is_ok()
+    }
+
+    /// Runs a task that serves until all others are gone; it gets the token that says so.
+    pub(crate) fn spawn_last<F>(&self, task: impl FnOnce(CancellationToken) -> F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.last_tasks.spawn(task(self.drained.clone()));
+    }
+}
+
+async fn either(interrupt: &mut Signal, terminate: &mut Signal) -> &'static str {
+    tokio::select! {
+        _ = interrupt.recv() => "SIGINT",
+        _ = terminate.recv() => "SIGTERM",
+    }
+}
