@@ -1,6 +1,9 @@
 //! The wire: messages, services and the one conversion table.
 //!
-//! The .proto files beside this crate are the contract; `wasmverse` holds what is made from them.
+//! The .proto files beside this crate are the contract; `wasmverse` holds what is made from them,
+//! and [`convert`] turns it into the words of `core` and back.
+
+pub mod convert;
 
 /// What is made from the .proto files; they hold the documentation.
 #[allow(missing_docs, unreachable_pub, clippy::all, clippy::allow_attributes, reason = "generated")]
