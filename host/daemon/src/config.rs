@@ -204,15 +204,20 @@ fn said(
 
 /// What a text may mean: itself, the TOML value that it spells, or a list with commas.
 fn meanings(text: &str) -> Vec<Value> {
-    let itself = Value::String(text.to_owned());
-    let spelled = format!("value = {text}")
-        .parse::<Table>()
-        .ok()
-        .filter(|table| table.len() == 1)
-        .and_then(|mut table| table.remove("value"));
     let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
-    let list = Value::Array(items.map(|item| Value::String(item.to_owned())).collect());
-    [Some(itself), spelled, Some(list)].into_iter().flatten().collect()
+    let list = items.map(|item| Value::String(item.to_owned())).collect();
+    let candidates = [
+        Some(Value::String(text.to_owned())),
+        spelled(text),
+        Some(Value::Array(list)),
+        spelled(&format!("[{text}]")),
+    ];
+    candidates.into_iter().flatten().collect()
+}
+
+fn spelled(text: &str) -> Option<Value> {
+    let mut table = format!("value = {text}").parse::<Table>().ok()?;
+    table.remove("value").filter(|_| table.is_empty())
 }
 
 /// The first meaning that the struct takes.

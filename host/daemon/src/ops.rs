@@ -65,9 +65,9 @@ fn check(conditions: &Conditions) -> Result<(), String> {
     if conditions.is_empty() {
         return Err("starting".to_owned());
     }
-    let unmet = conditions.iter().filter_map(|(name, state)| {
-        state.as_ref().err().map(|reason| format!("{name}: {reason}"))
-    });
+    let unmet = conditions
+        .iter()
+        .filter_map(|(name, state)| state.as_ref().err().map(|reason| format!("{name}: {reason}")));
     match unmet.collect::<Vec<_>>().join("; ") {
         reasons if reasons.is_empty() => Ok(()),
         reasons => Err(reasons),
@@ -111,4 +111,81 @@ async fn readyz(
 
 fn metrics_text(metrics: &Metrics) -> impl IntoResponse + use<> {
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], metrics.render())
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::{Body, to_bytes};
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tower::ServiceExt as _;
+
+    use super::*;
+
+    async fn get(readiness: &Readiness, shutdown: &Shutdown, path: &str) -> (u16, String) {
+        let routes = routes(readiness.clone(), crate::metrics::install(), shutdown.clone());
+        let request = axum::http::Request::get(path).body(Body::empty()).unwrap();
+        let response = routes.oneshot(request).await.unwrap();
+        let status = response.status().as_u16();
+        let body = to_bytes(response.into_body(), 1 << 20).await.unwrap();
+        (status, String::from_utf8(body.to_vec()).unwrap())
+    }
+
+    #[tokio::test]
+    async fn ready_is_when_every_condition_is_met() {
+        let (readiness, shutdown) = (Readiness::new(), Shutdown::new());
+        let readyz = async || get(&readiness, &shutdown, "/readyz").await;
+        assert_eq!(readyz().await, (503, "starting\n".to_owned()));
+        readiness.set("store", Ok(()));
+        readiness.set("types", Err("2 of 3 compiled".to_owned()));
+        readiness.set("node", Err("no answer".to_owned()));
+        let told = "node: no answer; types: 2 of 3 compiled\n".to_owned();
+        assert_eq!(readyz().await, (503, told));
+        readiness.set("types", Ok(()));
+        readiness.set("node", Ok(()));
+        assert_eq!(readyz().await, (200, "ready\n".to_owned()));
+        shutdown.request();
+        assert_eq!(readyz().await, (503, "shutting down\n".to_owned()));
+    }
+
+    #[tokio::test]
+    async fn whoever_waits_for_readiness_is_woken() {
+        let readiness = Readiness::new();
+        let (other, waits) = (readiness.clone(), readiness.clone());
+        let waiting = tokio::task::JoinSet::from_iter([async move { waits.ready().await }]);
+        other.set("types", Err("compiling".to_owned()));
+        other.set("types", Ok(()));
+        waiting.join_all().await;
+        assert!(readiness.is_ready());
+    }
+
+    #[tokio::test]
+    async fn health_and_metrics_answer_always() {
+        let (readiness, shutdown) = (Readiness::new(), Shutdown::new());
+        assert_eq!(get(&readiness, &shutdown, "/healthz").await, (200, "ok\n".to_owned()));
+        crate::metrics::install();
+        ::metrics::counter!("wasmverse_ops_test_total").increment(1);
+        let (status, text) = get(&readiness, &shutdown, "/metrics").await;
+        assert_eq!(status, 200);
+        assert!(text.contains("wasmverse_ops_test_total 1"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn the_port_is_open_while_tasks_end_and_closed_after() {
+        let (readiness, shutdown) = (Readiness::new(), Shutdown::new());
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        serve(listener, readiness, crate::metrics::install(), &shutdown);
+        let (seen, done) = (shutdown.clone(), shutdown.clone());
+        shutdown.spawn(async move {
+            seen.requested().await;
+            let mut client = tokio::net::TcpStream::connect(address).await.unwrap();
+            let request = b"GET /readyz HTTP/1.1\r\nhost: ops\r\nconnection: close\r\n\r\n";
+            client.write_all(request).await.unwrap();
+            let mut answer = String::new();
+            client.read_to_string(&mut answer).await.unwrap();
+            assert!(answer.contains("503") && answer.contains("shutting down"), "{answer}");
+        });
+        assert!(done.drain(std::time::Duration::from_secs(30)).await);
+        assert!(tokio::net::TcpStream::connect(address).await.is_err());
+    }
 }

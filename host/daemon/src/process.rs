@@ -52,3 +52,46 @@ pub fn runtime() -> tokio::runtime::Builder {
     builder.enable_all().event_interval(EVENT_INTERVAL);
     builder
 }
+
+#[cfg(test)]
+mod tests {
+    use anyhow::Context as _;
+
+    use super::*;
+
+    fn exit_code(serve: impl AsyncFnOnce(Shutdown) -> anyhow::Result<()>) -> String {
+        format!("{:?}", run("test", &LogConfig::default(), serve))
+    }
+
+    #[test]
+    fn a_process_that_served_exits_with_zero() {
+        let served = exit_code(async |shutdown: Shutdown| {
+            shutdown.request();
+            shutdown.requested().await;
+            Ok(())
+        });
+        assert_eq!(served, format!("{:?}", ExitCode::SUCCESS));
+    }
+
+    #[test]
+    fn a_process_that_failed_exits_with_one_after_its_tasks() {
+        let (end, ended) = std::sync::mpsc::sync_channel(1);
+        let failed = exit_code(async |shutdown: Shutdown| {
+            let requested = shutdown.clone();
+            shutdown.spawn(async move {
+                requested.requested().await;
+                end.send(()).unwrap();
+            });
+            Err(std::io::Error::other("no room")).context("failed to open the store")
+        });
+        assert_eq!(failed, format!("{:?}", ExitCode::FAILURE));
+        assert!(ended.try_recv().is_ok(), "the task was waited for");
+    }
+
+    #[test]
+    fn a_filter_that_is_none_fails_the_process() {
+        let log = LogConfig { filter: "a=b=c".to_owned(), ..LogConfig::default() };
+        let failed = run("test", &log, async |_| Ok(()));
+        assert_eq!(format!("{failed:?}"), format!("{:?}", ExitCode::FAILURE));
+    }
+}

@@ -109,3 +109,63 @@ async fn either(interrupt: &mut Signal, terminate: &mut Signal) -> &'static str 
         _ = terminate.recv() => "SIGTERM",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(30);
+
+    #[tokio::test]
+    async fn every_clone_hears_of_the_request() {
+        let shutdown = Shutdown::new();
+        let (other, token) = (shutdown.clone(), shutdown.token());
+        assert!(!other.is_requested() && !token.is_cancelled());
+        shutdown.request();
+        other.requested().await;
+        assert!(other.is_requested() && token.is_cancelled());
+    }
+
+    #[tokio::test]
+    async fn tasks_are_waited_for_as_long_as_the_grace_lasts() {
+        let shutdown = Shutdown::new();
+        let requested = shutdown.clone();
+        let task = shutdown.spawn(async move {
+            requested.requested().await;
+            tokio::task::yield_now().await;
+            7
+        });
+        assert!(shutdown.drain(LONG).await);
+        assert_eq!(task.await.unwrap(), 7);
+        let stuck = shutdown.spawn(std::future::pending::<()>());
+        assert!(!shutdown.drain(Duration::ZERO).await);
+        stuck.abort();
+        assert!(shutdown.drain(LONG).await);
+    }
+
+    #[tokio::test]
+    async fn the_last_tasks_end_after_all_others() {
+        let shutdown = Shutdown::new();
+        let (order, mut ended) = tokio::sync::mpsc::channel(2);
+        let (last, first) = (order.clone(), order);
+        shutdown.spawn_last(|drained| async move {
+            drained.cancelled().await;
+            last.send("last").await.unwrap();
+        });
+        let requested = shutdown.clone();
+        shutdown.spawn(async move {
+            requested.requested().await;
+            first.send("first").await.unwrap();
+        });
+        assert!(shutdown.drain(LONG).await);
+        assert_eq!((ended.recv().await, ended.recv().await), (Some("first"), Some("last")));
+    }
+
+    #[tokio::test]
+    async fn a_signal_requests_the_end() {
+        let shutdown = Shutdown::on_signal().unwrap();
+        let pid = std::process::id().to_string();
+        assert!(std::process::Command::new("kill").arg(&pid).status().unwrap().success());
+        tokio::time::timeout(LONG, shutdown.requested()).await.unwrap();
+    }
+}

@@ -37,7 +37,8 @@ pub fn differences<T: DeserializeOwned + Serialize + Default>(file: PathBuf) -> 
     }
     let (said, default) = (print(&loaded.config), print(&T::default()));
     let lines = said.lines().zip(default.lines()).filter(|(said, default)| said != default);
-    differences.extend(lines.map(|(said, default)| format!("says `{said}`, default is `{default}`")));
+    differences
+        .extend(lines.map(|(said, default)| format!("says `{said}`, default is `{default}`")));
     differences
 }
 

@@ -18,8 +18,9 @@ pub fn serialize<S: Serializer>(span: &Duration, serializer: S) -> Result<S::Ok,
 /// # Errors
 /// If it is none.
 pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-    let text = String::deserialize(deserializer)
-        .map_err(|error| D::Error::custom(format!("{error}: write it like \"10s\" or \"250ms\"")))?;
+    let text = String::deserialize(deserializer).map_err(|error| {
+        D::Error::custom(format!("{error}: write it like \"10s\" or \"250ms\""))
+    })?;
     humantime::parse_duration(text.trim())
         .map_err(|_| D::Error::custom(format!("`{text}` is no duration: write `10s` or `250ms`")))
 }
