@@ -32,8 +32,10 @@ proptest! {
             prop_assert_eq!(back.kind(), error.kind());
             let whole = back.attributes().iter().all(|(name, _)| name != TRUNCATED);
             let said = |error: &CallError| {
-                let attributes = error.attributes().len();
-                (error.message().to_owned(), error.details().clone(), attributes)
+                let names = error.attributes().iter().map(|(name, _)| name);
+                let known = names.filter(|name| *name != TRUNCATED).count();
+                let code = error.code().to_owned();
+                (error.message().to_owned(), code, error.details().clone(), known)
             };
             prop_assert_eq!(whole, said(&back) == said(&error));
         }
