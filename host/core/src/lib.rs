@@ -4,14 +4,20 @@
 //! a time; doing it is the business of the crates above. A type lives here only if a rule here
 //! uses it.
 
+mod access;
+mod backoff;
 mod call;
 mod error;
+pub mod eviction;
 mod id;
+pub mod life;
 mod outcome;
 mod shard;
 mod spec;
 mod state;
 
+pub use access::ON_CLIENT_GONE;
+pub use backoff::Backoff;
 pub use call::{Action, Call, Caller, Chain, Invocation, Reply};
 pub use error::{CallError, ErrorKind};
 pub use id::{IdError, NodeId, ObjectId, TypeName};
