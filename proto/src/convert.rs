@@ -4,6 +4,7 @@
 //! Nothing from the wire is trusted: what is malformed becomes a [`CallError`], never a panic.
 
 mod frames;
+mod hello;
 mod status;
 
 use tonic::Code;
@@ -13,6 +14,7 @@ pub use frames::{
     call_to_frame, error_to_failure, failure_to_error, frame_to_call, frame_to_reply,
     object_to_ref, ref_to_object, reply_to_frame,
 };
+pub use hello::agree;
 pub use status::{DOMAIN, error_to_status, status_to_error};
 
 /// The gRPC code of an error, and its HTTP status: the only place that knows them.

@@ -1,0 +1,68 @@
+//! What a router is told at its start.
+
+use std::{fmt, time::Duration};
+
+use wasmverse_core::ShardCount;
+
+/// What a router to other processes is told at its start.
+#[derive(Clone)]
+pub struct RouterConfig {
+    /// Where nodes listen (`HOST:PORT`); the first one that answers serves all shards.
+    pub nodes: Vec<String>,
+    /// What processes of the cluster show each other.
+    pub secret: Option<String>,
+    /// Who we are: the id of the gate.
+    pub id: String,
+    /// Differs each time the process starts.
+    pub incarnation: String,
+    /// How many shards the cluster has.
+    pub shards: ShardCount,
+    /// What the link to a peer may hold.
+    pub bounds: LinkBounds,
+}
+
+impl fmt::Debug for RouterConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RouterConfig")
+            .field("nodes", &self.nodes)
+            .field("secret", &self.secret.as_ref().map(|_| "…"))
+            .field("id", &self.id)
+            .field("incarnation", &self.incarnation)
+            .field("shards", &self.shards)
+            .field("bounds", &self.bounds)
+            .finish()
+    }
+}
+
+/// What the link to a peer may hold; beyond it calls are `overloaded`.
+#[derive(Clone, Debug)]
+pub struct LinkBounds {
+    /// Calls that wait for their answers.
+    pub calls_max: usize,
+    /// Frames that wait to be written.
+    pub queue_length_max: usize,
+    /// What these frames carry, in bytes.
+    pub queue_bytes_max: usize,
+    /// An argument beyond this travels apart, so that it does not hold up the others.
+    pub large_payload_bytes: usize,
+    /// What travels apart at a time, in bytes.
+    pub large_bytes_max: usize,
+    /// How long a call waits for a lost link to come back.
+    pub patience: Duration,
+    /// How long a peer may take to accept a connection, and then to say hello.
+    pub connect_timeout: Duration,
+}
+
+impl Default for LinkBounds {
+    fn default() -> Self {
+        Self {
+            calls_max: 16_384,
+            queue_length_max: 8_192,
+            queue_bytes_max: 64 << 20,
+            large_payload_bytes: 256 << 10,
+            large_bytes_max: 256 << 20,
+            patience: Duration::from_secs(5),
+            connect_timeout: Duration::from_secs(2),
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! One peer: calls go into its queue, answers come back, or an error that says what is known.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use arc_swap::ArcSwapOption;
+use futures_util::{FutureExt as _, future::BoxFuture};
+use tokio::{
+    sync::{Semaphore, watch},
+    time::timeout_at,
+};
+use wasmverse_core::{Action, Call, CallError, ErrorKind, NodeId, ObjectId, Reply};
+use wasmverse_proto::convert::call_to_frame;
+
+use crate::{
+    Control, RouterConfig, control,
+    metrics::Metrics,
+    outbox::{Outbox, Ticket},
+};
+
+type Answer = Result<Reply, CallError>;
+
+/// The node that serves all shards, at whichever of the addresses it answers.
+pub(crate) struct Peer {
+    pub(crate) config: RouterConfig,
+    pub(crate) bearer: control::Bearer,
+    pub(crate) outbox: Arc<Outbox>,
+    pub(crate) metrics: Arc<Metrics>,
+    /// Whom the link leads to; none while there is none.
+    pub(crate) linked: watch::Sender<Option<Arc<Linked>>>,
+    /// The same for readers in a hurry; kept while the link is lost.
+    pub(crate) latest: ArcSwapOption<Linked>,
+    /// Why there is no link.
+    pub(crate) trouble: ArcSwapOption<CallError>,
+    /// Bytes that may travel apart.
+    pub(crate) large: Arc<Semaphore>,
+}
+
+/// A peer that has said hello.
+pub(crate) struct Linked {
+    pub(crate) node: NodeId,
+    pub(crate) address: String,
+    pub(crate) cluster: String,
+    /// On a connection of its own, so that nothing large stands in the way of the link.
+    pub(crate) control: Control,
+}
+
+impl Peer {
+    pub(crate) fn new(config: RouterConfig) -> Self {
+        let metrics = Arc::new(Metrics::new());
+        let bytes = config.bounds.large_bytes_max.min(Semaphore::MAX_PERMITS);
+        Self {
+            bearer: control::Bearer::new(config.secret.as_deref()),
+            outbox: Arc::new(Outbox::new(config.bounds.clone(), Arc::clone(&metrics))),
+            metrics,
+            linked: watch::Sender::new(None),
+            latest: ArcSwapOption::empty(),
+            trouble: ArcSwapOption::empty(),
+            large: Arc::new(Semaphore::new(bytes)),
+            config,
+        }
+    }
+
+    /// Whether this is how the peer is called.
+    pub(crate) fn answers_to(&self, name: &NodeId) -> bool {
+        match &*self.latest.load() {
+            Some(linked) => linked.node == *name || linked.address == name.as_str(),
+            None => self.config.nodes.iter().any(|address| address == name.as_str()),
+        }
+    }
+
+    /// Queues a call; its place is taken when this returns.
+    pub(crate) fn call(self: &Arc<Self>, call: Call, shard: u32) -> BoxFuture<'static, Answer> {
+        self.metrics.calls.increment(1);
+        if self.is_large(&call) {
+            return self.call_apart(call, shard);
+        }
+        let (object, deadline) = (call.object.clone(), call.deadline);
+        let frame = call_to_frame(0, shard, call, Instant::now());
+        match self.outbox.call(frame, deadline) {
+            Ok(ticket) => answer(ticket, object, deadline, Arc::clone(&self.metrics)).boxed(),
+            Err(error) => {
+                self.metrics.count(&error);
+                std::future::ready(Err(error.about(&object))).boxed()
+            }
+        }
+    }
+
+    /// Queues a call that nobody waits for. However large, it keeps its place among the others.
+    pub(crate) fn send(&self, call: Call, shard: u32) {
+        self.metrics.sends.increment(1);
+        let (object, deadline) = (call.object.clone(), call.deadline);
+        let frame = call_to_frame(0, shard, call, Instant::now());
+        if let Err(error) = self.outbox.send(frame, deadline) {
+            self.metrics.sends_lost.increment(1);
+            tracing::debug!(%object, %error, "dropped a one-way call");
+        }
+    }
+
+    /// Why there is no link, as those who wait for it are told.
+    pub(crate) fn unreachable(&self) -> CallError {
+        match &*self.trouble.load() {
+            Some(error) => CallError::clone(error),
+            None => CallError::new(ErrorKind::Unavailable, "no node was reached yet"),
+        }
+        .retry_after(Duration::from_secs(1))
+    }
+
+    fn is_large(&self, call: &Call) -> bool {
+        match &call.action {
+            Action::Invoke(invocation) => {
+                invocation.payload.len() > self.config.bounds.large_payload_bytes
+            }
+            Action::Create | Action::Delete | Action::Exists => false,
+        }
+    }
+}
+
+async fn answer(
+    mut ticket: Ticket,
+    object: ObjectId,
+    deadline: Instant,
+    metrics: Arc<Metrics>,
+) -> Answer {
+    let answered = match timeout_at(deadline.into(), &mut ticket.answer).await {
+        Ok(Ok(answer)) => {
+            ticket.settle();
+            answer
+        }
+        Ok(Err(_)) => {
+            ticket.settle();
+            Err(CallError::new(ErrorKind::Unavailable, "the link was given up").maybe_executed())
+        }
+        Err(_) => {
+            let written = ticket.abandon();
+            Err(timeout(written))
+        }
+    };
+    answered.map_err(|error| {
+        metrics.count(&error);
+        error.about(&object)
+    })
+}
+
+/// The caller's own clock ran out.
+pub(crate) fn timeout(written: bool) -> CallError {
+    let error = CallError::new(ErrorKind::Timeout, "no answer came within the deadline");
+    if written { error.maybe_executed() } else { error }
+}
