@@ -1,7 +1,7 @@
 //! What can go wrong with a store, by what the caller may do now.
 
 /// Why a store did not do as asked.
-#[derive(Clone, Debug, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// There is no such thing.
     #[error("there is no {0}")]
@@ -9,6 +9,9 @@ pub enum Error {
     /// The row changed since it was read.
     #[error("the row of {0} changed since it was read")]
     Conflict(String),
+    /// The store will never take this: it is too large, or breaks a rule of the database.
+    #[error("the store refuses it: {0}")]
+    Refused(String),
     /// The database cannot be reached or has no room now; nothing was written. Try again later.
     #[error("the store cannot be reached now: {0}")]
     Unavailable(String),

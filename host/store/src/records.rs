@@ -1,7 +1,9 @@
 //! The rows of a store, as its callers see them.
 
 use bytes::Bytes;
-use wasmverse_core::{Durability, Encoding, ObjectId, RevisionNumber, ShardId, State, TypeName, Version};
+use wasmverse_core::{
+    Durability, Encoding, ObjectId, RevisionNumber, ShardId, State, TypeName, Version,
+};
 
 /// A component to be kept.
 #[derive(Clone, Debug)]

@@ -1,0 +1,40 @@
+//! What a store counts.
+
+use std::time::Instant;
+
+use metrics::{counter, histogram};
+
+use crate::Error;
+
+/// Rows in one call of `save`.
+pub(crate) fn saved(rows: usize, begun: Instant) {
+    #[expect(clippy::cast_precision_loss, reason = "batches are far below 2^52 rows")]
+    histogram!("wasmverse_store_save_rows").record(rows as f64);
+    histogram!("wasmverse_store_save_seconds").record(begun.elapsed());
+}
+
+/// Commands in one transaction, and how long that took with its commit.
+pub(crate) fn committed(commands: usize, begun: Instant) {
+    #[expect(clippy::cast_precision_loss, reason = "groups are far below 2^52 commands")]
+    histogram!("wasmverse_store_commit_commands").record(commands as f64);
+    histogram!("wasmverse_store_commit_seconds").record(begun.elapsed());
+}
+
+/// An object looked up.
+pub(crate) fn loaded(begun: Instant) {
+    histogram!("wasmverse_store_load_seconds").record(begun.elapsed());
+}
+
+/// Something went wrong.
+pub(crate) fn failed(error: &Error) {
+    let kind = match error {
+        Error::NotFound(_) => "not-found",
+        Error::Conflict(_) => "conflict",
+        Error::Refused(_) => "refused",
+        Error::Unavailable(_) => "unavailable",
+        Error::Unknown(_) => "unknown",
+        Error::NotOurs(_) => "not-ours",
+        Error::Damaged(_) => "damaged",
+    };
+    counter!("wasmverse_store_errors_total", "kind" => kind).increment(1);
+}

@@ -1,0 +1,178 @@
+//! The embedded store: one SQLite database, locked by one process.
+//!
+//! One task owns the only writing connection: it takes whatever writes have gathered and commits
+//! them together, so that many callers share one flush to disk. Reads go through a small pool and
+//! see what has been committed.
+
+mod failure;
+mod lock;
+mod open;
+mod reads;
+mod revisions;
+mod save;
+mod writer;
+
+use std::{path::PathBuf, time::Instant};
+
+use bytes::Bytes;
+use futures_util::FutureExt as _;
+use sqlx::SqlitePool;
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::task::TaskTracker;
+use wasmverse_core::{ObjectId, RevisionNumber, TypeName, Version};
+
+use crate::{Answer, Error, NewRevision, Page, RevisionRecord, Save, Store, StoredObject, metrics};
+use writer::{Command, Done, Work};
+
+/// Writes that may wait for the writer; beyond that callers wait to be let in.
+const QUEUE_LENGTH: usize = 1024;
+
+/// Where a database lives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// In this file, which is made if it is not there.
+    File(PathBuf),
+    /// In memory, until the store is closed.
+    Memory,
+}
+
+/// A store in SQLite.
+#[derive(Debug)]
+pub struct SqliteStore {
+    reads: SqlitePool,
+    writes: mpsc::Sender<Command>,
+    tasks: TaskTracker,
+    cluster_id: String,
+}
+
+impl SqliteStore {
+    /// Opens a database, or makes it.
+    ///
+    /// # Errors
+    /// As [`crate::open`].
+    pub async fn open(place: Place, shards: u16) -> Result<Self, Error> {
+        let opened = open::open(&place, shards).await?;
+        let (writes, commands) = mpsc::channel(QUEUE_LENGTH);
+        let tasks = TaskTracker::new();
+        let (reads, cluster_id) = (opened.reads.clone(), opened.cluster_id.clone());
+        tasks.spawn(writer::run(opened, commands));
+        tasks.close();
+        Ok(Self { reads, writes, tasks, cluster_id })
+    }
+
+    /// The name that this store's cluster was given when it was made.
+    pub fn cluster_id(&self) -> &str {
+        &self.cluster_id
+    }
+
+    async fn write(&self, work: Work) -> Result<Done, Error> {
+        let (answer, answered) = oneshot::channel();
+        let sent = self.writes.send(Command::Write { work, answer }).await;
+        sent.map_err(|_| failure::closed())?;
+        let done =
+            answered.await.unwrap_or_else(|_| Err(Error::Unknown("the writer ended".to_owned())));
+        done.inspect_err(metrics::failed)
+    }
+}
+
+impl Store for SqliteStore {
+    fn add_revision(&self, new: NewRevision) -> Answer<'_, RevisionRecord> {
+        async move {
+            revisions::verify(&new.component, &new.digest)?;
+            self.write(Work::AddRevision(Box::new(new))).await?.revision()
+        }
+        .boxed()
+    }
+
+    fn activate_revision(
+        &self,
+        type_name: &TypeName,
+        number: RevisionNumber,
+    ) -> Answer<'_, RevisionRecord> {
+        let work = Work::ActivateRevision(type_name.clone(), number);
+        async move { self.write(work).await?.revision() }.boxed()
+    }
+
+    fn active_revisions(&self) -> Answer<'_, Vec<RevisionRecord>> {
+        async { reads::active_revisions(&self.reads).await.inspect_err(metrics::failed) }.boxed()
+    }
+
+    fn revision(
+        &self,
+        type_name: &TypeName,
+        number: RevisionNumber,
+    ) -> Answer<'_, Option<RevisionRecord>> {
+        let type_name = type_name.clone();
+        async move {
+            let found = reads::revision(&self.reads, &type_name, number).await;
+            found.inspect_err(metrics::failed)
+        }
+        .boxed()
+    }
+
+    fn component(&self, digest: [u8; 32]) -> Answer<'_, Option<Bytes>> {
+        async move { reads::component(&self.reads, digest).await.inspect_err(metrics::failed) }
+            .boxed()
+    }
+
+    fn load(&self, object: &ObjectId) -> Answer<'_, Option<StoredObject>> {
+        let object = object.clone();
+        async move {
+            let begun = Instant::now();
+            let loaded = reads::load(&self.reads, &object).await.inspect_err(metrics::failed);
+            metrics::loaded(begun);
+            loaded
+        }
+        .boxed()
+    }
+
+    fn save(&self, batch: Vec<Save>) -> Answer<'_, Vec<Result<Version, Error>>> {
+        async move {
+            if batch.is_empty() {
+                return Ok(Vec::new());
+            }
+            let (begun, length) = (Instant::now(), batch.len());
+            let rows = batch.into_iter().map(save::Row::from).collect();
+            let saved = self.write(Work::Save(rows)).await?.saved();
+            metrics::saved(length, begun);
+            saved.iter().filter_map(|row| row.as_ref().err()).for_each(metrics::failed);
+            Ok(saved)
+        }
+        .boxed()
+    }
+
+    fn delete(&self, object: &ObjectId) -> Answer<'_, bool> {
+        let work = Work::Delete(object.clone());
+        async move { Ok(self.write(work).await?.deleted()) }.boxed()
+    }
+
+    fn list(
+        &self,
+        type_name: Option<&TypeName>,
+        prefix: &str,
+        after: Option<&ObjectId>,
+        limit: u32,
+    ) -> Answer<'_, Page> {
+        let (type_name, after) = (type_name.cloned(), after.cloned());
+        let prefix = prefix.to_owned();
+        async move {
+            let page =
+                reads::list(&self.reads, type_name.as_ref(), &prefix, after.as_ref(), limit).await;
+            page.inspect_err(metrics::failed)
+        }
+        .boxed()
+    }
+
+    fn close(&self) -> Answer<'_, ()> {
+        async move {
+            // An error: it is closed or closing already.
+            let _ = self.writes.send(Command::Close).await;
+            self.tasks.wait().await;
+            Ok(())
+        }
+        .boxed()
+    }
+}
+
+#[cfg(test)]
+mod tests;

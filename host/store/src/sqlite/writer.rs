@@ -1,0 +1,186 @@
+//! The one task that writes: takes what has gathered, does it in one transaction, answers.
+
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use sqlx::{Connection as _, SqliteConnection};
+use tokio::sync::{mpsc, oneshot};
+use wasmverse_core::{ObjectId, RevisionNumber, TypeName, Version};
+
+use super::{failure, open::Opened, revisions, save};
+use crate::{Error, NewRevision, RevisionRecord, metrics};
+
+/// Commands in one transaction.
+const GROUP_LENGTH: usize = 256;
+
+/// What the writer is told.
+pub(super) enum Command {
+    /// Do this.
+    Write { work: Work, answer: oneshot::Sender<Result<Done, Error>> },
+    /// End, after what was told before.
+    Close,
+}
+
+/// Something to be written.
+pub(super) enum Work {
+    Save(Vec<save::Row>),
+    Delete(ObjectId),
+    AddRevision(Box<NewRevision>),
+    ActivateRevision(TypeName, RevisionNumber),
+}
+
+/// What came of it.
+pub(super) enum Done {
+    Saved(Vec<Result<Version, Error>>),
+    Deleted(bool),
+    Revision(Result<RevisionRecord, Error>),
+}
+
+impl Done {
+    pub(super) fn saved(self) -> Vec<Result<Version, Error>> {
+        match self {
+            Self::Saved(rows) => rows,
+            Self::Deleted(_) | Self::Revision(_) => unreachable!("a save is answered by Saved"),
+        }
+    }
+
+    pub(super) fn deleted(self) -> bool {
+        match self {
+            Self::Deleted(was_there) => was_there,
+            Self::Saved(_) | Self::Revision(_) => unreachable!("a delete is answered by Deleted"),
+        }
+    }
+
+    pub(super) fn revision(self) -> Result<RevisionRecord, Error> {
+        match self {
+            Self::Revision(record) => record,
+            Self::Saved(_) | Self::Deleted(_) => unreachable!("answered by Revision"),
+        }
+    }
+}
+
+/// Writes until it is told to close, or nobody is left to tell it anything; then closes the
+/// database, and lets go of the lock last.
+pub(super) async fn run(opened: Opened, mut commands: mpsc::Receiver<Command>) {
+    let statements = save::Statements::new();
+    let mut group = Vec::with_capacity(GROUP_LENGTH);
+    let mut open = true;
+    while open && commands.recv_many(&mut group, GROUP_LENGTH).await > 0 {
+        let mut works = Vec::with_capacity(group.len());
+        let mut answers = Vec::with_capacity(group.len());
+        for command in group.drain(..) {
+            match command {
+                Command::Write { work, answer } if open => {
+                    works.push(work);
+                    answers.push(answer);
+                }
+                Command::Write { answer, .. } => refuse(answer),
+                Command::Close => open = false,
+            }
+        }
+        let begun = Instant::now();
+        let done = write(&opened, &statements, &works).await;
+        metrics::committed(works.len(), begun);
+        for (answer, done) in answers.into_iter().zip(done) {
+            // Nobody waits for it any more: it is done all the same.
+            let _ = answer.send(done);
+        }
+    }
+    commands.close();
+    while let Some(command) = commands.recv().await {
+        if let Command::Write { answer, .. } = command {
+            refuse(answer);
+        }
+    }
+    opened.reads.close().await;
+    opened.writes.close().await;
+    drop(opened.lock);
+}
+
+/// Microseconds since 1970.
+pub(super) fn now_micros() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
+}
+
+fn refuse(answer: oneshot::Sender<Result<Done, Error>>) {
+    let _ = answer.send(Err(failure::closed()));
+}
+
+/// Does all of it in one transaction; if that fails, each by itself, so that none harms another.
+async fn write(
+    opened: &Opened,
+    statements: &save::Statements,
+    works: &[Work],
+) -> Vec<Result<Done, Error>> {
+    let fail = |error: Error| works.iter().map(|_| Err(error.clone())).collect();
+    if works.is_empty() {
+        return Vec::new();
+    }
+    let mut connection = match opened.writes.acquire().await {
+        Ok(connection) => connection,
+        Err(error) => return fail(failure::of(&error)),
+    };
+    match transaction(&mut connection, statements, works).await {
+        Ok(done) => done.into_iter().map(Ok).collect(),
+        Err(Failed::Uncertain(error)) => fail(error),
+        Err(Failed::Nothing(error)) if works.len() == 1 => fail(error),
+        Err(Failed::Nothing(_)) => {
+            let mut all = Vec::with_capacity(works.len());
+            for work in works {
+                let alone = transaction(&mut connection, statements, std::slice::from_ref(work));
+                all.push(match alone.await {
+                    Ok(mut done) => Ok(done.remove(0)),
+                    Err(Failed::Uncertain(error) | Failed::Nothing(error)) => Err(error),
+                });
+            }
+            all
+        }
+    }
+}
+
+/// How a transaction failed.
+enum Failed {
+    /// Nothing was written.
+    Nothing(Error),
+    /// The commit itself failed: it is not tried again.
+    Uncertain(Error),
+}
+
+impl From<sqlx::Error> for Failed {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Nothing(failure::of(&error))
+    }
+}
+
+async fn transaction(
+    connection: &mut SqliteConnection,
+    statements: &save::Statements,
+    works: &[Work],
+) -> Result<Vec<Done>, Failed> {
+    let now_micros = now_micros();
+    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
+    let mut done = Vec::with_capacity(works.len());
+    for work in works {
+        done.push(match work {
+            Work::Save(rows) => {
+                Done::Saved(save::save(&mut transaction, statements, rows, now_micros).await?)
+            }
+            Work::Delete(object) => {
+                Done::Deleted(save::delete(&mut transaction, object, now_micros).await?)
+            }
+            Work::AddRevision(new) => {
+                Done::Revision(revisions::add(&mut transaction, new, now_micros).await?)
+            }
+            Work::ActivateRevision(type_name, number) => {
+                Done::Revision(revisions::activate(&mut transaction, type_name, *number).await?)
+            }
+        });
+    }
+    match transaction.commit().await {
+        Ok(()) => Ok(done),
+        Err(error) => Err(match failure::of_commit(&error) {
+            uncertain @ Error::Unknown(_) => Failed::Uncertain(uncertain),
+            error => Failed::Nothing(error),
+        }),
+    }
+}
