@@ -13,13 +13,15 @@ pub struct Config {
     pub bounds: Limits,
     /// The largest component, in bytes.
     pub component_bytes: usize,
-    /// How many components compile at once.
+    /// How many components compile at once, and on how many threads.
     pub compile_parallel: usize,
-    /// Where compiled code is kept between starts; none: nowhere.
+    /// Where compiled code is kept between starts; none: nowhere. What lies there is trusted.
     pub cache_dir: Option<PathBuf>,
     /// Core instances that may run beyond their first tick at once: the others keep the rest of
     /// the cores.
     pub slow_lane: usize,
+    /// Whether types may be durable: is there a store that commits turns?
+    pub durable: bool,
 }
 
 impl Default for Config {
@@ -32,6 +34,7 @@ impl Default for Config {
             compile_parallel: cores.div_ceil(2),
             cache_dir: None,
             slow_lane: cores.saturating_sub(1).max(1),
+            durable: false,
         }
     }
 }

@@ -22,6 +22,12 @@ pub struct Refusal {
     pub fix: String,
 }
 
+impl Refusal {
+    pub(crate) fn new(cause: impl Into<String>, fix: impl Into<String>) -> Self {
+        Self { cause: cause.into(), fix: fix.into() }
+    }
+}
+
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.cause, self.fix)

@@ -5,13 +5,31 @@
 //! What a guest asks of the world goes through the trait [`Outbound`], which the node implements:
 //! this crate knows nothing of shards, nodes or peers.
 
+mod bindings;
+mod check;
+mod complexity;
 mod component;
 mod config;
+mod describe;
 mod engine;
 mod error;
+mod failure;
+mod host;
+mod imports;
 mod instance;
+mod journal;
+mod load;
+mod memory;
+mod meter;
+mod metrics;
 mod outbound;
+mod run;
+mod sandbox;
+mod settings;
+mod stop;
+mod ticker;
 mod turn;
+mod wasi;
 
 pub use component::{Component, Digest};
 pub use config::Config;

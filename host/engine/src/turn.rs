@@ -1,6 +1,10 @@
 //! A turn, as the engine sees it: who calls, until when, and what came of it.
 
-use std::{fmt, sync::Arc, time::{Duration, Instant}};
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use wasmverse_core::{Caller, Chain, Effects, TurnEnd};
 

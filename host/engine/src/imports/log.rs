@@ -1,0 +1,16 @@
+//! The import `log`: lines of the object's log. Control characters stay: they are data.
+
+use crate::{LogLevel, bindings::wasmverse::object::log, host::Host};
+
+impl log::Host for Host {
+    fn write(
+        &mut self,
+        level: String,
+        message: String,
+        fields: Vec<(String, String)>,
+    ) -> wasmtime::Result<()> {
+        self.count(1)?;
+        self.journal.lock().write(LogLevel::from_name(&level), message, fields);
+        Ok(())
+    }
+}

@@ -1,0 +1,322 @@
+//! The import `objects`: calls of other objects go out now, sends are collected.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use futures_util::{StreamExt, stream::FuturesUnordered};
+use wasmverse_core::{
+    Action, Call, CallError, Caller, ErrorKind, Invocation, ObjectId, Reply, SendRequest,
+};
+
+use crate::{
+    Outbound,
+    bindings::{Failure, ObjectRef, Request, wasmverse::object::objects},
+    host::{Host, invalid},
+    run::until,
+    stop::LimitHit,
+};
+
+/// The longest method name and idempotency key, in bytes.
+const NAME_BYTES_MAX: usize = 255;
+
+type Answer<T> = wasmtime::Result<Result<T, Failure>>;
+
+impl objects::Host for Host {
+    async fn call(&mut self, request: Request) -> Answer<Vec<u8>> {
+        self.count(1)?;
+        let answer = match self.calling(request) {
+            Ok(call) => go_out(&*self.outbound()?, call).await,
+            Err(error) => Err(error),
+        };
+        let result = answer.and_then(|reply| self.result_of(reply));
+        Ok(self.answer(result))
+    }
+
+    async fn call_many(
+        &mut self,
+        requests: Vec<Request>,
+    ) -> wasmtime::Result<Vec<Result<Vec<u8>, Failure>>> {
+        self.count(requests.len().max(1))?;
+        let calls: Vec<_> = requests.into_iter().map(|request| self.calling(request)).collect();
+        let answers = self.side_by_side(calls).await?;
+        Ok(answers.into_iter().map(|answer| self.answer(answer)).collect())
+    }
+
+    fn send(&mut self, request: Request) -> Answer<()> {
+        self.count(1)?;
+        let answer = self.sending(request);
+        Ok(self.answer(answer))
+    }
+
+    async fn create(&mut self, object: ObjectRef) -> Answer<()> {
+        self.count(1)?;
+        let call = self.write_turn("objects.create").map(drop).and_then(|()| {
+            let target = parse(&object)?;
+            self.outgoing(target, Action::Create, None)
+        });
+        let answer = match call {
+            Ok(call) => go_out(&*self.outbound()?, call).await.map(drop),
+            Err(error) => Err(error),
+        };
+        Ok(self.answer(answer))
+    }
+
+    async fn delete(&mut self, object: ObjectRef) -> Answer<()> {
+        self.count(1)?;
+        let answer = match self.deleting(&object) {
+            Ok(Some(call)) => go_out(&*self.outbound()?, call).await.map(drop),
+            Ok(None) => Ok(()),
+            Err(error) => Err(error),
+        };
+        Ok(self.answer(answer))
+    }
+
+    async fn exists(&mut self, object: ObjectRef) -> Answer<bool> {
+        self.count(1)?;
+        let call = self.turn("objects.exists").map(drop).and_then(|()| {
+            let target = parse(&object)?;
+            self.outgoing(target, Action::Exists, None)
+        });
+        let answer = match call {
+            Ok(call) => go_out(&*self.outbound()?, call).await.map(|r| r == Reply::Exists(true)),
+            Err(error) => Err(error),
+        };
+        Ok(self.answer(answer))
+    }
+}
+
+impl Host {
+    fn outbound(&self) -> Result<Arc<dyn Outbound>, LimitHit> {
+        match &self.writer {
+            Some(writer) => Ok(Arc::clone(&writer.outbound)),
+            None => Err(LimitHit::code("a component that describes itself calls nobody")),
+        }
+    }
+
+    fn calling(&mut self, request: Request) -> Result<Call, CallError> {
+        let read_only = self.turn("objects.call")?.read_only;
+        let target = parse(&request.to)?;
+        let method = method(&request.method)?;
+        self.check_payload(&request.payload)?;
+        let Options { timeout, key } = Options::parse(request.options)?;
+        let payload = Bytes::from(request.payload);
+        let invocation = Invocation { method, payload, key, read_only };
+        self.outgoing(target, Action::Invoke(invocation), timeout)
+    }
+
+    /// The call as it leaves: what waits, until when. Refused here if it can only fail.
+    fn outgoing(
+        &mut self,
+        target: ObjectId,
+        action: Action,
+        timeout: Option<Duration>,
+    ) -> Result<Call, CallError> {
+        let outside = || invalid("there is no turn");
+        let (turn, writer) = (self.turn.as_ref(), self.writer.as_ref());
+        let (turn, writer) = (turn.ok_or_else(outside)?, writer.ok_or_else(outside)?);
+        let chain = self.chain.get_or_insert_with(|| turn.chain.and(&writer.object));
+        // Whether an object exists is answered without a turn: nobody waits in a circle.
+        if !matches!(action, Action::Exists) {
+            chain.admit(&target)?;
+        }
+        let now = Instant::now();
+        if now >= turn.deadline {
+            let message = "the deadline of this turn has passed: it may call nobody any more";
+            return Err(CallError::new(ErrorKind::Timeout, message).about(&target));
+        }
+        let own = timeout.and_then(|timeout| now.checked_add(timeout));
+        Ok(Call {
+            object: target,
+            action,
+            caller: Caller::Object(writer.object.clone()),
+            chain: chain.clone(),
+            deadline: own.map_or(turn.deadline, |own| own.min(turn.deadline)),
+            traceparent: turn.traceparent.clone(),
+        })
+    }
+
+    /// All calls at once; answers in the order of the calls. What does not fit into the guest's
+    /// memory together is not gathered.
+    async fn side_by_side(
+        &mut self,
+        calls: Vec<Result<Call, CallError>>,
+    ) -> Result<Vec<Result<Vec<u8>, CallError>>, LimitHit> {
+        let outbound = self.outbound()?;
+        let mut room = self.limits.memory_bytes;
+        let mut answers: Vec<_> = calls.iter().map(|_| Ok(Vec::new())).collect();
+        let waiting: FuturesUnordered<_> = calls
+            .into_iter()
+            .enumerate()
+            .map(|(place, call)| {
+                let outbound = &outbound;
+                async move {
+                    match call {
+                        Ok(call) => (place, go_out(&**outbound, call).await),
+                        Err(error) => (place, Err(error)),
+                    }
+                }
+            })
+            .collect();
+        let mut waiting = waiting;
+        while let Some((place, answer)) = waiting.next().await {
+            answers[place] = answer.and_then(|reply| {
+                let result = self.result_of(reply)?;
+                room = room.checked_sub(result.len()).ok_or_else(|| {
+                    too_large("the results of one `call-many` are", self.limits.memory_bytes)
+                })?;
+                Ok(result)
+            });
+        }
+        Ok(answers)
+    }
+
+    fn result_of(&self, reply: Reply) -> Result<Vec<u8>, CallError> {
+        let payload = reply.into_payload();
+        let limit = self.limits.payload_bytes;
+        if payload.len() > limit {
+            return Err(too_large("the result is", limit));
+        }
+        Ok(payload.into())
+    }
+
+    fn sending(&mut self, request: Request) -> Result<(), CallError> {
+        self.write_turn("objects.send")?;
+        let to = parse(&request.to)?;
+        let method = method(&request.method)?;
+        self.check_payload(&request.payload)?;
+        if let Some((name, _)) = request.options.first() {
+            return Err(invalid(format!("a send has no options, and so no `{name}`")));
+        }
+        self.take_effect_bytes(request.payload.len() + method.len())?;
+        let payload = Bytes::from(request.payload);
+        self.effects.sends.push(SendRequest { to, method, payload });
+        Ok(())
+    }
+
+    /// The call that deletes another object; none: it is the object itself, at the turn's end.
+    fn deleting(&mut self, object: &ObjectRef) -> Result<Option<Call>, CallError> {
+        self.write_turn("objects.delete")?;
+        let target = parse(object)?;
+        if self.writer.as_ref().is_some_and(|me| me.object == target) {
+            self.effects.delete = true;
+            return Ok(None);
+        }
+        self.outgoing(target, Action::Delete, None).map(Some)
+    }
+}
+
+/// Sends the call out and waits no longer than until its deadline.
+async fn go_out(outbound: &dyn Outbound, call: Call) -> Result<Reply, CallError> {
+    let (deadline, object) = (call.deadline, call.object.clone());
+    match until(deadline, outbound.call(call)).await {
+        Some(answer) => answer,
+        None => Err(CallError::new(ErrorKind::Timeout, format!("{object} did not answer in time"))
+            .about(&object)
+            .maybe_executed()),
+    }
+}
+
+fn too_large(what: &str, limit: usize) -> CallError {
+    let message = format!("{what} over the {limit} bytes that this object may take");
+    CallError::new(ErrorKind::Trapped, message).maybe_executed()
+}
+
+fn parse(object: &ObjectRef) -> Result<ObjectId, CallError> {
+    Ok(ObjectId::parse(&object.type_name, &object.id)?)
+}
+
+fn method(name: &str) -> Result<Arc<str>, CallError> {
+    if name.is_empty() || name.len() > NAME_BYTES_MAX || name.chars().any(char::is_control) {
+        return Err(invalid(format!(
+            "a method's name has 1 to {NAME_BYTES_MAX} bytes and no control characters"
+        )));
+    }
+    Ok(name.into())
+}
+
+/// What a request asks for beside the call itself.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Options {
+    timeout: Option<Duration>,
+    key: Option<Arc<str>>,
+}
+
+impl Options {
+    /// Of two options with one name the later wins.
+    fn parse(pairs: Vec<(String, String)>) -> Result<Self, CallError> {
+        let mut options = Self::default();
+        for (name, value) in pairs {
+            match name.as_str() {
+                "timeout" => options.timeout = Some(timeout(&value)?),
+                "idempotency-key" => options.key = Some(key(&value)?),
+                _ => {
+                    return Err(invalid(format!(
+                        "`{}` is no option of a call: known are `timeout`, `idempotency-key`",
+                        name.escape_debug()
+                    )));
+                }
+            }
+        }
+        Ok(options)
+    }
+}
+
+fn timeout(text: &str) -> Result<Duration, CallError> {
+    humantime::parse_duration(text).map_err(|error| {
+        invalid(format!("the option `timeout` is no duration such as `5s`: {error}"))
+    })
+}
+
+fn key(text: &str) -> Result<Arc<str>, CallError> {
+    if text.is_empty() || text.len() > NAME_BYTES_MAX || text.chars().any(char::is_control) {
+        return Err(invalid(format!(
+            "the option `idempotency-key` has 1 to {NAME_BYTES_MAX} bytes and no control characters"
+        )));
+    }
+    Ok(text.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(pairs: &[(&str, &str)]) -> Result<Options, CallError> {
+        Options::parse(pairs.iter().map(|(n, v)| ((*n).into(), (*v).into())).collect())
+    }
+
+    #[test]
+    fn options_are_known_by_name_and_the_later_wins() {
+        let options = parse(&[("timeout", "5s"), ("idempotency-key", "k"), ("timeout", "250ms")]);
+        let timeout = Some(Duration::from_millis(250));
+        assert_eq!(options, Ok(Options { timeout, key: Some("k".into()) }));
+        assert_eq!(parse(&[]), Ok(Options::default()));
+    }
+
+    #[test]
+    fn what_is_no_option_is_an_invalid_argument_that_names_it() {
+        for (name, value) in [
+            ("retries", "3"),
+            ("Timeout", "5s"),
+            ("timeout", "soon"),
+            ("timeout", ""),
+            ("timeout", "-5s"),
+            ("idempotency-key", ""),
+            ("idempotency-key", "a\nb"),
+        ] {
+            let error = parse(&[(name, value)]).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{name}={value}");
+            assert!(error.message().contains(name), "{error}");
+        }
+    }
+
+    #[test]
+    fn methods_have_short_names_without_control_characters() {
+        assert!(method("add").is_ok());
+        for bad in ["", "a\nb", &"x".repeat(256)] {
+            assert_eq!(method(bad).unwrap_err().kind(), ErrorKind::InvalidArgument);
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! Runs one step of a guest: meters it, ends it when its time is up, and survives our own panics.
+
+use std::{
+    any::Any,
+    future::{Future, poll_fn},
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::{Pin, pin},
+    task::{Context, Poll},
+    time::Instant,
+};
+
+use tokio::time::Sleep;
+
+use crate::{
+    meter::{Budget, Meter},
+    stop::{LimitHit, Stop},
+};
+
+/// Runs `step` to its end or to the end of its budget. No timer is armed unless it waits.
+pub(crate) async fn run<T>(
+    meter: &Meter,
+    budget: Budget,
+    began: Instant,
+    step: impl Future<Output = wasmtime::Result<T>>,
+) -> Result<T, Stop> {
+    let mut step = pin!(step);
+    let mut alarm = Alarm::new(began.checked_add(budget.time));
+    let mut first = true;
+    meter.begin(began);
+    poll_fn(|cx| {
+        if !std::mem::take(&mut first) {
+            meter.resume(Instant::now());
+        }
+        match catch_unwind(AssertUnwindSafe(|| step.as_mut().poll(cx))) {
+            Ok(Poll::Ready(result)) => return Poll::Ready(result.map_err(Stop::Trap)),
+            Err(panic) => return Poll::Ready(Err(Stop::Panic(words(&*panic)))),
+            Ok(Poll::Pending) => meter.pause(),
+        }
+        alarm.poll(cx).map(|()| Err(Stop::Time(LimitHit::time(budget.time, budget.remedy))))
+    })
+    .await
+}
+
+/// Waits for `work` until `deadline`; none: it did not end by then.
+pub(crate) async fn until<T>(deadline: Instant, work: impl Future<Output = T>) -> Option<T> {
+    let mut work = pin!(work);
+    let mut alarm = Alarm::new(Some(deadline));
+    poll_fn(|cx| match work.as_mut().poll(cx) {
+        Poll::Ready(value) => Poll::Ready(Some(value)),
+        Poll::Pending => alarm.poll(cx).map(|()| None),
+    })
+    .await
+}
+
+/// A timer that costs nothing until something has to be waited for.
+struct Alarm {
+    at: Option<Instant>,
+    sleep: Option<Pin<Box<Sleep>>>,
+}
+
+impl Alarm {
+    fn new(at: Option<Instant>) -> Self {
+        Self { at, sleep: None }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(at) = self.at else {
+            return Poll::Pending;
+        };
+        let arm = || Box::pin(tokio::time::sleep_until(at.into()));
+        self.sleep.get_or_insert_with(arm).as_mut().poll(cx)
+    }
+}
+
+fn words(panic: &(dyn Any + Send)) -> String {
+    match (panic.downcast_ref::<&str>(), panic.downcast_ref::<String>()) {
+        (Some(text), _) => (*text).to_owned(),
+        (_, Some(text)) => text.clone(),
+        (None, None) => "a panic without words".to_owned(),
+    }
+}
