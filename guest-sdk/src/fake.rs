@@ -1,0 +1,420 @@
+//! A platform for tests: it answers what the test told it to, and records what was asked.
+
+use std::{
+    cell::{Ref, RefCell},
+    fmt,
+    ops::Deref,
+    rc::{Rc, Weak},
+    time::Duration,
+};
+
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::Value;
+
+use crate::{
+    Context, Error, ErrorKind, Level, Object, ObjectId, Result, codec, reference::Outgoing,
+};
+
+/// A context for native tests: records what the object asks for, answers what the test says.
+///
+/// ```
+/// # use wasmverse_sdk::{prelude::*, TestContext};
+/// # #[derive(Default, Serialize, Deserialize)]
+/// # struct Greeter;
+/// #[object]
+/// impl Greeter {
+///     fn greet(&self, ctx: &Context) -> Result<String> {
+///         let name: String = ctx.call("Profile", ctx.id(), "name", &())?;
+///         ctx.info("greeted");
+///         Ok(format!("Hello, {name}"))
+///     }
+/// }
+///
+/// # fn main() {
+/// let ctx = TestContext::new("Greeter", "7");
+/// ctx.answer("Profile", "7", "name", Ok("Ada"));
+/// assert_eq!(Greeter.greet(&ctx).unwrap(), "Hello, Ada");
+/// assert_eq!(ctx.asked()[0].to.to_string(), "Profile/7");
+/// assert_eq!(ctx.lines()[0].message, "greeted");
+/// # }
+/// ```
+///
+/// References that no context made, such as `CounterRef::at("visits")`, ask the context that was
+/// made last on the same thread.
+#[derive(Debug)]
+pub struct TestContext {
+    context: Context,
+    world: Rc<RefCell<World>>,
+}
+
+/// Something that an object asked of another.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Asked {
+    /// What it is.
+    pub what: What,
+    /// Of whom.
+    pub to: ObjectId,
+    /// The method; empty where there is none.
+    pub method: String,
+    /// The argument; null where there is none or it is no JSON.
+    pub argument: Value,
+    /// The argument as it was sent.
+    pub payload: Vec<u8>,
+    /// The call's own limit of time.
+    pub timeout: Option<Duration>,
+    /// What makes it exactly once in effect.
+    pub key: Option<String>,
+}
+
+/// What can be asked of another object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each is explained at Context")]
+pub enum What {
+    Call,
+    Send,
+    Create,
+    Delete,
+    Exists,
+}
+
+/// An event that an object pushed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Pushed {
+    /// The clients; none: all of them.
+    pub to: Option<Vec<String>>,
+    /// The event's name.
+    pub event: String,
+    /// Its data.
+    pub data: Value,
+}
+
+/// A line that an object logged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// How grave it is.
+    pub level: Level,
+    /// What it says.
+    pub message: String,
+    /// Names and values.
+    pub fields: Vec<(String, String)>,
+}
+
+type Answer = Box<dyn FnMut(&Asked) -> Option<Result<Vec<u8>>>>;
+
+#[derive(Default)]
+struct World {
+    caller: Option<ObjectId>,
+    client: Option<String>,
+    key: Option<String>,
+    revision: String,
+    read_only: bool,
+    deadline_micros: u64,
+    now_micros: u64,
+    random: u64,
+    answers: Vec<Answer>,
+    asked: Vec<Asked>,
+    pushed: Vec<Pushed>,
+    lines: Vec<Line>,
+}
+
+impl fmt::Debug for World {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("World").field("asked", &self.asked).finish_non_exhaustive()
+    }
+}
+
+thread_local! {
+    static WORLDS: RefCell<Vec<Weak<RefCell<World>>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// The beginning of 2026: a time that tests can expect.
+const NOW_MICROS: u64 = 1_767_225_600_000_000;
+const DEADLINE_MICROS: u64 = 30_000_000;
+
+impl TestContext {
+    /// A turn of that object: called by nobody in particular, at a fixed time, with 30 s left.
+    pub fn new(type_name: &str, id: &str) -> Self {
+        let world = Rc::new(RefCell::new(World {
+            revision: "test".into(),
+            now_micros: NOW_MICROS,
+            deadline_micros: NOW_MICROS + DEADLINE_MICROS,
+            ..World::default()
+        }));
+        WORLDS.with_borrow_mut(|worlds| {
+            worlds.retain(|world| world.strong_count() > 0);
+            worlds.push(Rc::downgrade(&world));
+        });
+        let link = Link(Some(Rc::clone(&world)));
+        let context = Context::new(ObjectId::new(type_name.to_owned(), id), link);
+        Self { context, world }
+    }
+
+    /// A turn of an object of type `T`.
+    pub fn of<T: Object>(id: &str) -> Self {
+        Self::new(T::TYPE, id)
+    }
+
+    /// Another object makes the call.
+    #[must_use]
+    pub fn called_by(self, type_name: &str, id: &str) -> Self {
+        self.world.borrow_mut().caller = Some(ObjectId::new(type_name.to_owned(), id));
+        self
+    }
+
+    /// A client makes the call.
+    #[must_use]
+    pub fn from_client(self, client: &str) -> Self {
+        self.world.borrow_mut().client = Some(client.into());
+        self
+    }
+
+    /// The call has an idempotency key.
+    #[must_use]
+    pub fn keyed(self, key: &str) -> Self {
+        self.world.borrow_mut().key = Some(key.into());
+        self
+    }
+
+    /// The turn is read-only: what writes, sends or pushes is `denied`.
+    #[must_use]
+    pub fn in_read_only(self) -> Self {
+        self.world.borrow_mut().read_only = true;
+        self
+    }
+
+    /// Lets time pass.
+    pub fn pass(&self, time: Duration) {
+        let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        let mut world = self.world.borrow_mut();
+        world.now_micros = world.now_micros.saturating_add(micros);
+    }
+
+    /// What calls of that method of that object answer from now on.
+    pub fn answer<R: Serialize>(&self, type_name: &str, id: &str, method: &str, with: Result<R>) {
+        let (to, method) = (ObjectId::new(type_name.to_owned(), id), method.to_owned());
+        let reply = with.and_then(|value| codec::write(&value));
+        self.answer_with(move |asked| {
+            let meant = asked.what == What::Call && asked.to == to && asked.method == method;
+            meant.then(|| reply.clone())
+        });
+    }
+
+    /// Answers whatever is asked from now on, as JSON bytes; `None` leaves it to the answers given
+    /// before. What nobody answers is `not-found` for a call, `false` for `exists`, done for the rest.
+    pub fn answer_with(
+        &self,
+        answer: impl FnMut(&Asked) -> Option<Result<Vec<u8>>> + 'static,
+    ) {
+        self.world.borrow_mut().answers.push(Box::new(answer));
+    }
+
+    /// Runs a method the way the host does, with JSON in and out; no result is null.
+    ///
+    /// # Errors
+    /// What the method answers, or what is wrong with its name or argument.
+    pub fn invoke<T: Object, R: DeserializeOwned>(
+        &self,
+        object: &mut T,
+        method: &str,
+        argument: &(impl Serialize + ?Sized),
+    ) -> Result<R> {
+        codec::read(&object.handle(&self.context, method, codec::write(argument)?)?)
+    }
+
+    /// What was asked of other objects, in order.
+    pub fn asked(&self) -> Ref<'_, [Asked]> {
+        Ref::map(self.world.borrow(), |world| &world.asked[..])
+    }
+
+    /// What was pushed to clients, in order.
+    pub fn pushed(&self) -> Ref<'_, [Pushed]> {
+        Ref::map(self.world.borrow(), |world| &world.pushed[..])
+    }
+
+    /// What was logged, in order.
+    pub fn lines(&self) -> Ref<'_, [Line]> {
+        Ref::map(self.world.borrow(), |world| &world.lines[..])
+    }
+}
+
+impl Deref for TestContext {
+    type Target = Context;
+
+    fn deref(&self) -> &Context {
+        &self.context
+    }
+}
+
+/// The platform of one test context.
+#[derive(Clone, Debug)]
+pub(crate) struct Link(Option<Rc<RefCell<World>>>);
+
+impl Link {
+    /// That of the context made last on this thread.
+    pub(crate) fn current() -> Self {
+        Self(WORLDS.with_borrow(|worlds| worlds.iter().rev().find_map(Weak::upgrade)))
+    }
+
+    fn world(&self) -> Result<&RefCell<World>> {
+        self.0.as_deref().ok_or_else(|| {
+            let message = "there is no platform here: make a TestContext on this thread first";
+            Error::of_kind(ErrorKind::Internal, message)
+        })
+    }
+
+    fn get<T>(&self, what: impl FnOnce(&World) -> T) -> T {
+        what(&self.world().expect("a context has a platform").borrow())
+    }
+
+    pub(crate) fn caller(&self) -> Option<ObjectId> {
+        self.get(|world| world.caller.clone())
+    }
+
+    pub(crate) fn client(&self) -> Option<String> {
+        self.get(|world| world.client.clone())
+    }
+
+    pub(crate) fn deadline_micros(&self) -> u64 {
+        self.get(|world| world.deadline_micros)
+    }
+
+    pub(crate) fn turn_id(&self) -> String {
+        "test".into()
+    }
+
+    pub(crate) fn key(&self) -> Option<String> {
+        self.get(|world| world.key.clone())
+    }
+
+    pub(crate) fn traceparent(&self) -> Option<String> {
+        None
+    }
+
+    pub(crate) fn revision(&self) -> String {
+        self.get(|world| world.revision.clone())
+    }
+
+    pub(crate) fn read_only(&self) -> bool {
+        self.get(|world| world.read_only)
+    }
+
+    pub(crate) fn now_micros(&self) -> u64 {
+        self.get(|world| world.now_micros)
+    }
+
+    /// The same bytes in every run, others at every asking.
+    pub(crate) fn random_bytes(&self, length: u32) -> Vec<u8> {
+        let mut world = self.world().expect("a context has a platform").borrow_mut();
+        let mut next = || {
+            // splitmix64
+            world.random = world.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            let mixed = (world.random ^ (world.random >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            mixed.to_le_bytes()[4]
+        };
+        (0..length).map(|_| next()).collect()
+    }
+
+    /// Records what is asked, and finds the last answer given for it.
+    fn ask(&self, asked: Asked) -> Result<Option<Vec<u8>>> {
+        let world = self.world()?;
+        let what = asked.what;
+        if !matches!(what, What::Call | What::Exists) && world.borrow().read_only {
+            return Err(denied());
+        }
+        world.borrow_mut().asked.push(asked.clone());
+        // Taken out while they run, so that an answer may use the context.
+        let mut answers = std::mem::take(&mut world.borrow_mut().answers);
+        let answer = answers.iter_mut().rev().find_map(|answer| answer(&asked));
+        let mut world = world.borrow_mut();
+        answers.append(&mut world.answers);
+        world.answers = answers;
+        match (what, answer) {
+            (_, Some(answer)) => answer.map(Some),
+            (What::Call, None) => Err(Error::of_kind(
+                ErrorKind::NotFound,
+                format!("the test has no answer for {}.{}", asked.to, asked.method),
+            )),
+            (_, None) => Ok(None),
+        }
+    }
+
+    pub(crate) fn call(&self, call: &Outgoing<'_>) -> Result<Vec<u8>> {
+        self.ask(asked(What::Call, call)).map(Option::unwrap_or_default)
+    }
+
+    pub(crate) fn call_many(&self, calls: &[&Outgoing<'_>]) -> Vec<Result<Vec<u8>>> {
+        calls.iter().map(|call| self.call(call)).collect()
+    }
+
+    pub(crate) fn send(&self, call: &Outgoing<'_>) -> Result<()> {
+        self.ask(asked(What::Send, call)).map(drop)
+    }
+
+    pub(crate) fn create(&self, object: &ObjectId) -> Result<()> {
+        self.ask(plain(What::Create, object)).map(drop)
+    }
+
+    pub(crate) fn delete(&self, object: &ObjectId) -> Result<()> {
+        self.ask(plain(What::Delete, object)).map(drop)
+    }
+
+    pub(crate) fn exists(&self, object: &ObjectId) -> Result<bool> {
+        Ok(self.ask(plain(What::Exists, object))?.as_deref() == Some(b"true"))
+    }
+
+    pub(crate) fn push(&self, to: &[&str], event: &str, data: &[u8]) -> Result<()> {
+        self.pushed(Some(to.iter().map(|&client| client.into()).collect()), event, data)
+    }
+
+    pub(crate) fn broadcast(&self, event: &str, data: &[u8]) -> Result<()> {
+        self.pushed(None, event, data)
+    }
+
+    fn pushed(&self, to: Option<Vec<String>>, event: &str, data: &[u8]) -> Result<()> {
+        let mut world = self.world()?.borrow_mut();
+        if world.read_only {
+            return Err(denied());
+        }
+        world.pushed.push(Pushed { to, event: event.into(), data: codec::read(data)? });
+        Ok(())
+    }
+
+    pub(crate) fn log(&self, level: Level, message: &str, fields: &[(&str, &str)]) {
+        if let Ok(world) = self.world() {
+            let fields = fields.iter().map(|&(name, value)| (name.into(), value.into())).collect();
+            world.borrow_mut().lines.push(Line { level, message: message.into(), fields });
+        }
+    }
+}
+
+fn denied() -> Error {
+    Error::of_kind(ErrorKind::Denied, "the method is read-only")
+}
+
+fn plain(what: What, object: &ObjectId) -> Asked {
+    Asked {
+        what,
+        to: object.clone(),
+        method: String::new(),
+        argument: Value::Null,
+        payload: Vec::new(),
+        timeout: None,
+        key: None,
+    }
+}
+
+fn asked(what: What, call: &Outgoing<'_>) -> Asked {
+    let option = |wanted| {
+        let (_, value) = call.options.iter().find(|(name, _)| *name == wanted)?;
+        Some(value.to_string())
+    };
+    let timeout = option("timeout").and_then(|text| text.trim_end_matches("ms").parse().ok());
+    Asked {
+        method: call.method.into(),
+        argument: serde_json::from_slice(call.payload).unwrap_or_default(),
+        payload: call.payload.into(),
+        timeout: timeout.map(Duration::from_millis),
+        key: option("idempotency-key"),
+        ..plain(what, call.to)
+    }
+}
