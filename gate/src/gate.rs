@@ -1,0 +1,193 @@
+//! A gate at work: its listeners, its way to a node, and the order in which it ends.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use anyhow::Context as _;
+use tokio::net::TcpListener;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use wasmverse_core::ShardCount;
+use wasmverse_daemon::{Shutdown, ops::Readiness};
+use wasmverse_router::{LinkBounds, Router, RouterConfig};
+
+use crate::{
+    access::Access,
+    call::Desk,
+    catalog::Catalog,
+    config::{Config, GateConfig},
+    control::Control,
+    deadline::Timeouts,
+    grpc, http,
+    metrics::{Meter, Surface},
+    serve::Server,
+};
+
+/// How often the way to the node is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// Where a gate takes connections: bound before it starts.
+#[derive(Debug)]
+pub struct Listeners {
+    /// HTTP.
+    pub http: TcpListener,
+    /// gRPC.
+    pub grpc: TcpListener,
+}
+
+impl Listeners {
+    /// Binds the configured addresses.
+    ///
+    /// # Errors
+    /// If one of them cannot be had.
+    pub async fn bind(config: &GateConfig) -> anyhow::Result<Self> {
+        Ok(Self { http: bind(&config.http_listen).await?, grpc: bind(&config.grpc_listen).await? })
+    }
+}
+
+/// Binds an address.
+///
+/// # Errors
+/// If it cannot be had; the error names it.
+pub async fn bind(address: &str) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| format!("failed to listen on {address}"))
+}
+
+/// Where a gate is found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Addresses {
+    /// HTTP.
+    pub http: SocketAddr,
+    /// gRPC.
+    pub grpc: SocketAddr,
+}
+
+/// A gate that serves.
+#[derive(Debug)]
+pub struct Gate {
+    addresses: Addresses,
+    readiness: Readiness,
+}
+
+impl Gate {
+    /// Starts to serve. It ends with `shutdown`: no more connections then, requests under way are
+    /// finished within `gate.drain_max`, and last the way to the node is given up.
+    ///
+    /// # Errors
+    /// If the configuration makes no sense.
+    #[expect(clippy::unused_async, reason = "later it joins a cluster here")]
+    pub async fn start(
+        config: Config,
+        listeners: Listeners,
+        shutdown: Shutdown,
+    ) -> anyhow::Result<Self> {
+        let Listeners { http, grpc } = listeners;
+        let addresses = Addresses { http: http.local_addr()?, grpc: grpc.local_addr()? };
+        let (requests, links) = (TaskTracker::new(), CancellationToken::new());
+        let (desk, readiness) = desk(&config, addresses, &shutdown, links.clone())?;
+        let killing = CancellationToken::new();
+        let server = |http2_only, surface| Server {
+            http2_only,
+            connections_max: config.gate.connections_max,
+            idle_timeout: config.gate.idle_timeout,
+            connections: desk.meter.connections(surface),
+            stopping: shutdown.token(),
+            killing: killing.clone(),
+            tasks: requests.clone(),
+        };
+        let (http_server, grpc_server) =
+            (server(false, Surface::Http), server(true, Surface::Grpc));
+        let routes = http::routes(&desk, &config.gate.cors_origins)?;
+        let (services, health) = grpc::services(&desk)?;
+        requests.spawn(http_server.run(http, routes));
+        requests.spawn(grpc_server.run(grpc, services));
+        shutdown.spawn(watch(Arc::clone(&desk), readiness.clone(), health, shutdown.token()));
+        let drain_max = config.gate.drain_max;
+        let requested = shutdown.token();
+        shutdown.spawn(async move {
+            requested.cancelled().await;
+            requests.close();
+            if tokio::time::timeout(drain_max, requests.wait()).await.is_err() {
+                tracing::warn!(tasks = requests.len(), "some requests did not end in time");
+            }
+            killing.cancel();
+            links.cancel();
+        });
+        tracing::info!(http = %addresses.http, grpc = %addresses.grpc, "serving");
+        Ok(Self { addresses, readiness })
+    }
+
+    /// Where it is found.
+    pub fn addresses(&self) -> Addresses {
+        self.addresses
+    }
+
+    /// Whether it knows the types and reaches a node.
+    pub fn readiness(&self) -> &Readiness {
+        &self.readiness
+    }
+}
+
+fn desk(
+    config: &Config,
+    addresses: Addresses,
+    shutdown: &Shutdown,
+    links: CancellationToken,
+) -> anyhow::Result<(Arc<Desk>, Readiness)> {
+    let gate = &config.gate;
+    let shards =
+        ShardCount::new(config.cluster.shards).context("failed to read `cluster.shards`")?;
+    let router = RouterConfig {
+        nodes: gate.nodes.clone(),
+        secret: config.cluster.secret.as_ref().map(|secret| secret.expose().to_owned()),
+        id: gate.id().to_owned(),
+        incarnation: incarnation(),
+        shards,
+        bounds: LinkBounds::default(),
+    };
+    let router = Router::remote(router, shutdown.tracker(), links);
+    let readiness = Readiness::new();
+    let desk = Desk {
+        control: Control::new(router.clone(), gate.upload_bytes_max),
+        catalog: Catalog::follow(router.types(), shutdown),
+        access: access(config, addresses)?,
+        meter: Meter::new(),
+        timeouts: Timeouts { default: gate.default_timeout, max: gate.timeout_max },
+        body_bytes_max: gate.body_bytes_max,
+        ending: shutdown.token(),
+        router,
+    };
+    Ok((Arc::new(desk), readiness))
+}
+
+/// The ops port counts, too: whoever opens one port to the world has a world around.
+fn access(config: &Config, addresses: Addresses) -> anyhow::Result<Access> {
+    use std::net::ToSocketAddrs as _;
+    let ops = &config.gate.ops_listen;
+    let ops = ops.to_socket_addrs().with_context(|| format!("failed to read `{ops}`"))?;
+    let listeners: Vec<_> = [addresses.http, addresses.grpc].into_iter().chain(ops).collect();
+    Ok(Access::new(&listeners, config.admin.token.clone()))
+}
+
+/// Differs each time a process starts.
+fn incarnation() -> String {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    format!("{:x}-{:x}", since.unwrap_or_default().as_nanos(), std::process::id())
+}
+
+/// Keeps telling whether the gate is ready.
+async fn watch(
+    desk: Arc<Desk>,
+    readiness: Readiness,
+    health: grpc::Health,
+    requested: CancellationToken,
+) {
+    let mut ticks = tokio::time::interval(LOOK_EVERY);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    while requested.run_until_cancelled(ticks.tick()).await.is_some() {
+        let linked = desk.router.linked().ok_or_else(|| "no node is reached".to_owned());
+        let known = desk.catalog.known().map_err(|error| error.message().to_owned());
+        let state = linked.and(known.map(drop));
+        health.set(state.is_ok()).await;
+        readiness.set("gate", state);
+    }
+    health.set(false).await;
+}

@@ -1,0 +1,1 @@
+//! Holds the document against the rules of OpenAPI 3.1.
