@@ -1,0 +1,166 @@
+//! One client for both sides of a gate; commands do not know which one they speak to.
+
+mod grpc;
+mod http;
+
+pub(crate) use grpc::bearer;
+pub(crate) use http::{code_of, escaped, object_path};
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::stream::BoxStream;
+use serde_json::Value;
+use wasmverse_core::ObjectId;
+
+use crate::{
+    answers::{LogLine, ObjectInfo, Page, Rollout, Uploaded},
+    endpoint::{Endpoint, Side},
+    failure::{CallFailure, Failure, Result},
+};
+
+/// How long a connection may take to come about.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How many objects are asked for at once.
+pub(crate) const PAGE_LIMIT: u32 = 1000;
+
+/// A call as the command line gives it.
+#[derive(Clone, Debug)]
+pub(crate) struct CallRequest {
+    pub(crate) object: ObjectId,
+    pub(crate) method: String,
+    pub(crate) payload: Bytes,
+    pub(crate) key: Option<String>,
+    pub(crate) timeout: Option<Duration>,
+}
+
+/// Which objects to list.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ListRequest {
+    pub(crate) type_name: Option<String>,
+    pub(crate) prefix: Option<String>,
+    pub(crate) limit: u32,
+    pub(crate) page: Option<String>,
+}
+
+/// Whose log to follow.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct LogsRequest {
+    pub(crate) type_name: String,
+    pub(crate) id: String,
+    pub(crate) recent: u32,
+}
+
+/// A connection to a cluster.
+#[derive(Clone, Debug)]
+pub(crate) enum Client {
+    Http(http::Http),
+    Grpc(grpc::Grpc),
+}
+
+impl Client {
+    /// Reaches a cluster. HTTP connects with the first request.
+    pub(crate) async fn connect(endpoint: &Endpoint, token: Option<&str>) -> Result<Self> {
+        match endpoint.side {
+            Side::Http => Ok(Self::Http(http::Http::new(endpoint, token)?)),
+            Side::Grpc => Ok(Self::Grpc(grpc::Grpc::connect(endpoint, token).await?)),
+        }
+    }
+
+    /// Runs a method; `None`: it has no result.
+    pub(crate) async fn call(&mut self, request: &CallRequest) -> Result<Option<Bytes>> {
+        match self {
+            Self::Http(http) => http.call(request).await,
+            Self::Grpc(grpc) => grpc.call(request).await,
+        }
+    }
+
+    pub(crate) async fn create(&mut self, object: &ObjectId) -> Result<()> {
+        match self {
+            Self::Http(http) => http.create(object).await,
+            Self::Grpc(grpc) => grpc.create(object).await,
+        }
+    }
+
+    pub(crate) async fn delete(&mut self, object: &ObjectId) -> Result<()> {
+        match self {
+            Self::Http(http) => http.delete(object).await,
+            Self::Grpc(grpc) => grpc.delete(object).await,
+        }
+    }
+
+    pub(crate) async fn get(&mut self, object: &ObjectId) -> Result<ObjectInfo> {
+        match self {
+            Self::Http(http) => http.get(object).await,
+            Self::Grpc(grpc) => grpc.get(object).await,
+        }
+    }
+
+    pub(crate) async fn list(&mut self, request: &ListRequest) -> Result<Page> {
+        match self {
+            Self::Http(http) => http.list(request).await,
+            Self::Grpc(grpc) => grpc.list(request).await,
+        }
+    }
+
+    /// The types, as `GET /v1/types` lists them.
+    pub(crate) async fn types(&mut self) -> Result<Vec<Value>> {
+        match self {
+            Self::Http(http) => http.types().await,
+            Self::Grpc(grpc) => grpc.types().await,
+        }
+    }
+
+    /// Brings a component to the cluster and makes it active.
+    pub(crate) async fn upload(&mut self, component: Bytes) -> Result<Uploaded> {
+        match self {
+            Self::Http(http) => http.upload(component).await,
+            Self::Grpc(grpc) => grpc.upload(component).await,
+        }
+    }
+
+    /// How the latest deploy of a type goes on; the last item is the end of it, unless the stream
+    /// ends before.
+    pub(crate) async fn rollout(
+        &mut self,
+        type_name: &str,
+    ) -> Result<BoxStream<'static, Result<Rollout>>> {
+        match self {
+            Self::Http(http) => http.rollout(type_name).await,
+            Self::Grpc(grpc) => grpc.rollout(type_name).await,
+        }
+    }
+
+    /// What objects write to their log, as it comes.
+    pub(crate) async fn logs(
+        &mut self,
+        request: &LogsRequest,
+    ) -> Result<BoxStream<'static, Result<LogLine>>> {
+        match self {
+            Self::Http(_) => {
+                Err(Failure::usage("logs come over gRPC: use --url grpc://HOST:49000"))
+            }
+            Self::Grpc(grpc) => grpc.logs(request).await,
+        }
+    }
+}
+
+/// Nobody there.
+pub(crate) fn unreachable(endpoint: &Endpoint, error: &dyn std::error::Error) -> Failure {
+    Failure::Unreachable { url: endpoint.to_string(), cause: innermost(error) }
+}
+
+/// An error that the cluster did not word.
+fn failed(code: &str, message: impl Into<String>) -> CallFailure {
+    CallFailure { code: code.to_owned(), message: message.into(), ..CallFailure::default() }
+}
+
+/// What really happened, without the layers that passed it on.
+fn innermost(error: &dyn std::error::Error) -> String {
+    let mut error = error;
+    while let Some(source) = error.source() {
+        error = source;
+    }
+    error.to_string()
+}

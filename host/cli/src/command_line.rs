@@ -1,0 +1,110 @@
+//! The words of the command line. Global flags stand before or after the command.
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::{commands, endpoint::Endpoint};
+
+const EXAMPLES: &str = "\
+From nothing to a running object:
+  wasmverse new hello                    a crate with one object, tests included
+  wasmverse dev hello --watch            a cluster on this machine; rebuilds as you save
+  wasmverse call Hello/world add 5       from another terminal
+
+Exit codes: 0 ok, 1 the call failed, 2 usage, 3 cannot reach the cluster.";
+
+/// Objects as WebAssembly components: make, run, deploy and call them.
+#[derive(Debug, Parser)]
+#[command(name = "wasmverse", version, after_help = EXAMPLES, max_term_width = 100)]
+pub(crate) struct CommandLine {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What every command takes.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Global options")]
+pub(crate) struct Global {
+    /// Where the cluster is: http://HOST:PORT, or grpc://HOST:PORT for the gRPC side
+    #[arg(
+        long,
+        global = true,
+        env = "WASMVERSE_URL",
+        default_value = "http://127.0.0.1:8080",
+        value_name = "URL"
+    )]
+    pub(crate) url: Endpoint,
+    /// The token that lets you in, where the cluster wants one
+    #[arg(long, global = true, env = "WASMVERSE_TOKEN", hide_env_values = true)]
+    pub(crate) token: Option<String>,
+    /// Print JSON, in a form that stays as it is
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Make a crate with one object, ready to build, test and deploy
+    New(commands::new::NewArgs),
+    /// Compile a crate into a component
+    Build(commands::build::BuildArgs),
+    /// Run a whole cluster on this machine, in the foreground
+    Dev(commands::dev::DevArgs),
+    /// Bring types to the cluster and make them active, without a restart
+    Deploy(commands::deploy::DeployArgs),
+    /// List the types of the cluster
+    Types,
+    /// Call a method of an object
+    Call(commands::call::CallArgs),
+    /// Make an object exist
+    Create(commands::object::ObjectArgs),
+    /// Remove an object with all its state
+    Delete(commands::object::ObjectArgs),
+    /// Show what is known of an object
+    Get(commands::object::ObjectArgs),
+    /// List objects
+    List(commands::list::ListArgs),
+    /// Follow what objects write to their log
+    Logs(commands::logs::LogsArgs),
+    /// Measure a running cluster under load
+    Bench(commands::bench::BenchArgs),
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        CommandLine::command().debug_assert();
+    }
+
+    #[test]
+    fn global_flags_stand_before_or_after_the_command() {
+        let before = ["wasmverse", "--url", "grpc://h:1", "--json", "types"];
+        let after = ["wasmverse", "types", "--json", "--url", "grpc://h:1"];
+        for words in [before, after] {
+            let line = CommandLine::try_parse_from(words).unwrap();
+            assert!(line.global.json);
+            assert_eq!(line.global.url.to_string(), "grpc://h:1");
+        }
+    }
+
+    #[test]
+    fn a_wrong_command_line_exits_with_two() {
+        for words in [&["wasmverse"][..], &["wasmverse", "teapot"], &["wasmverse", "call", "x"]] {
+            assert_eq!(CommandLine::try_parse_from(words).unwrap_err().exit_code(), 2, "{words:?}");
+        }
+    }
+
+    #[test]
+    fn every_command_teaches_by_examples() {
+        for command in CommandLine::command().get_subcommands() {
+            let plain = command.get_positionals().count() == 0 && command.get_name() == "types";
+            assert!(plain || command.get_after_help().is_some(), "{}", command.get_name());
+        }
+    }
+}

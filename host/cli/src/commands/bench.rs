@@ -1,0 +1,306 @@
+//! `wasmverse bench`: a running cluster under load, measured from outside.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use clap::{Args, ValueEnum};
+use hdrhistogram::Histogram;
+use serde::Serialize;
+use tokio_util::sync::CancellationToken;
+use wasmverse_core::{ObjectId, TypeName};
+
+use super::call::check_json;
+use crate::{
+    client::{CallRequest, Client},
+    command_line::Global,
+    endpoint::Side,
+    failure::{Failure, Result},
+    load::{self, Plan, Tally},
+    output::Output,
+};
+
+const EXAMPLES: &str = "\
+Examples:
+  wasmverse bench                                          Echo.echo, 16 bytes, 64 connections
+  wasmverse bench --via grpc --duration 30s --json
+  wasmverse bench --rate 5000                              open loop: what users would feel
+  wasmverse bench --type Counter --method add --argument 1 --objects 1000
+
+Without --rate each connection calls as fast as it is answered. With it, calls are due at that
+rate, and one that had to wait for the one before counts from when it was due.
+--via speaks to that side at the address of --url, or at its usual port on the same host.";
+
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct BenchArgs {
+    /// The type to call
+    #[arg(long = "type", value_name = "TYPE", default_value = "Echo", value_parser = TypeName::new)]
+    type_name: TypeName,
+    /// The method to call
+    #[arg(long, default_value = "echo")]
+    method: String,
+    /// How many objects, named bench-0, bench-1 …
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    objects: u32,
+    /// How many connections, each with one call under way
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    connections: u32,
+    /// For how long
+    #[arg(long, default_value = "10s", value_parser = humantime::parse_duration)]
+    duration: Duration,
+    /// The size of the argument in bytes: a JSON text of that length
+    #[arg(long, default_value_t = 16, value_name = "BYTES", conflicts_with = "argument")]
+    payload: usize,
+    /// The argument itself, as JSON; empty: none
+    #[arg(long, value_name = "JSON", allow_hyphen_values = true)]
+    argument: Option<String>,
+    /// Which side of the gate; left out: the one that --url names
+    #[arg(long)]
+    via: Option<Via>,
+    /// Calls per second in all (open loop)
+    #[arg(long, value_parser = rate)]
+    rate: Option<f64>,
+    /// Give every call an idempotency key of its own
+    #[arg(long)]
+    keyed: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Via {
+    Grpc,
+    Http,
+    Ws,
+}
+
+/// What is reported, and under which names.
+#[derive(Debug, Serialize)]
+struct Report {
+    calls: u64,
+    errors: BTreeMap<String, u64>,
+    seconds: f64,
+    calls_per_second: f64,
+    latency_us: Latency,
+}
+
+#[derive(Debug, Serialize)]
+struct Latency {
+    p50: u64,
+    p90: u64,
+    p99: u64,
+    p999: u64,
+    max: u64,
+}
+
+pub(crate) async fn run(args: &BenchArgs, global: &Global, output: Output) -> Result<()> {
+    let plan = Arc::new(plan(args, global)?);
+    probe(&plan).await?;
+    output.note(format_args!(
+        "{}.{} on {} objects, {} connections to {}, {} bytes, {}",
+        args.type_name,
+        args.method,
+        args.objects,
+        args.connections,
+        plan.endpoint,
+        plan.payload.len(),
+        humantime::format_duration(args.duration),
+    ));
+    let stop = CancellationToken::new();
+    let bar = output.progress(args.duration.as_secs(), "calling");
+    let mut seconds = tokio::time::interval(Duration::from_secs(1));
+    let driving = load::drive(plan, stop.clone());
+    tokio::pin!(driving);
+    let tally = loop {
+        tokio::select! {
+            tally = &mut driving => break tally?,
+            _ = seconds.tick() => bar.inc(1),
+            // What was measured until then is reported.
+            signal = tokio::signal::ctrl_c(), if !stop.is_cancelled() => {
+                signal?;
+                stop.cancel();
+            }
+        }
+    };
+    bar.finish_and_clear();
+    let report = Report::of(&tally);
+    output.result(&report, || report.text())
+}
+
+fn plan(args: &BenchArgs, global: &Global) -> Result<Plan> {
+    let side = match args.via {
+        None => global.url.side,
+        Some(Via::Grpc) => Side::Grpc,
+        Some(Via::Http) => Side::Http,
+        Some(Via::Ws) => {
+            return Err(Failure::usage("--via ws comes with sessions; use http or grpc"));
+        }
+    };
+    let payload = match &args.argument {
+        Some(argument) => {
+            if !argument.is_empty() {
+                check_json(argument.as_bytes())?;
+            }
+            Bytes::from(argument.clone())
+        }
+        None => json_of(args.payload),
+    };
+    let object = |number| ObjectId::new(args.type_name.clone(), &format!("bench-{number}"));
+    let objects = (0..args.objects).map(object).collect::<std::result::Result<_, _>>();
+    // Keys of one run are new to those of every other.
+    let run = || {
+        format!(
+            "bench-{}-{}",
+            std::process::id(),
+            humantime::format_rfc3339_micros(std::time::SystemTime::now())
+        )
+    };
+    Ok(Plan {
+        endpoint: global.url.via(side),
+        token: global.token.clone(),
+        objects: objects.map_err(|error| Failure::usage(error.to_string()))?,
+        method: args.method.clone(),
+        payload,
+        connections: args.connections as usize,
+        duration: args.duration,
+        rate: args.rate,
+        key_prefix: args.keyed.then(run),
+    })
+}
+
+/// One call, to say in words what would fail ten thousand times.
+async fn probe(plan: &Plan) -> Result<()> {
+    let mut client = Client::connect(&plan.endpoint, plan.token.as_deref()).await?;
+    let request = CallRequest {
+        object: plan.objects[0].clone(),
+        method: plan.method.clone(),
+        payload: plan.payload.clone(),
+        key: plan.key_prefix.as_ref().map(|prefix| format!("{prefix}-probe")),
+        timeout: None,
+    };
+    let hopeless = ["not-found", "invalid-argument", "denied", "unauthenticated"];
+    match client.call(&request).await {
+        Err(Failure::Call(failure)) if !hopeless.contains(&failure.code.as_str()) => Ok(()),
+        other => other.map(drop),
+    }
+}
+
+/// A JSON text of so many bytes.
+fn json_of(bytes: usize) -> Bytes {
+    match bytes {
+        0 => Bytes::new(),
+        1 => Bytes::from_static(b"0"),
+        _ => Bytes::from(format!("\"{}\"", "x".repeat(bytes - 2))),
+    }
+}
+
+fn rate(text: &str) -> std::result::Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(rate) if rate.is_finite() && rate > 0.0 => Ok(rate),
+        _ => Err("a rate is a positive number of calls per second".to_owned()),
+    }
+}
+
+impl Report {
+    fn of(tally: &Tally) -> Self {
+        let seconds = tally.elapsed.as_secs_f64();
+        let calls = tally.latency.len();
+        let per_second = if seconds > 0.0 { calls as f64 / seconds } else { 0.0 };
+        Self {
+            calls,
+            errors: tally.errors.clone(),
+            seconds: rounded(seconds, 1000.0),
+            calls_per_second: rounded(per_second, 10.0),
+            latency_us: Latency::of(&tally.latency),
+        }
+    }
+
+    fn text(&self) -> String {
+        let Latency { p50, p90, p99, p999, max } = self.latency_us;
+        let errors: u64 = self.errors.values().sum();
+        let mut lines = vec![
+            format!("calls      {} in {} s: {}/s", self.calls, self.seconds, self.calls_per_second),
+            format!("latency    p50 {p50} us, p90 {p90}, p99 {p99}, p99.9 {p999}, max {max}"),
+            format!("errors     {errors}"),
+        ];
+        lines.extend(self.errors.iter().map(|(code, count)| format!("  {code:20} {count}")));
+        lines.join("\n")
+    }
+}
+
+impl Latency {
+    fn of(histogram: &Histogram<u64>) -> Self {
+        let at = |quantile| histogram.value_at_quantile(quantile);
+        Self { p50: at(0.5), p90: at(0.9), p99: at(0.99), p999: at(0.999), max: histogram.max() }
+    }
+}
+
+fn rounded(number: f64, places: f64) -> f64 {
+    (number * places).round() / places
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::command_line::{Command, CommandLine};
+
+    fn plan_of(words: &[&str]) -> Result<Plan> {
+        let words = ["wasmverse", "bench"].iter().chain(words);
+        let line = CommandLine::try_parse_from(words).unwrap();
+        match line.command {
+            Command::Bench(args) => plan(&args, &line.global),
+            other => panic!("parsed as {other:?}"),
+        }
+    }
+
+    #[test]
+    fn payloads_are_json_of_the_wanted_length() {
+        for bytes in [1, 2, 3, 16, 5000] {
+            let payload = json_of(bytes);
+            assert_eq!(payload.len(), bytes);
+            check_json(&payload).unwrap();
+        }
+        assert_eq!(json_of(0).len(), 0);
+    }
+
+    #[test]
+    fn the_plan_follows_the_words() {
+        let words = ["--type", "Counter", "--method", "add", "--argument", "-1", "--objects", "3"];
+        let plan = plan_of(&words).unwrap();
+        assert_eq!(plan.objects[2].to_string(), "Counter/bench-2");
+        assert_eq!(&plan.payload[..], b"-1");
+        let plan = plan_of(&["--via", "grpc", "--rate", "0.5", "--keyed"]).unwrap();
+        assert_eq!(plan.endpoint.to_string(), "grpc://127.0.0.1:49000");
+        assert_eq!(plan.rate, Some(0.5));
+        assert!(plan.key_prefix.is_some());
+    }
+
+    #[test]
+    fn what_cannot_be_measured_says_why() {
+        let problem = plan_of(&["--via", "ws"]).unwrap_err();
+        assert_eq!(problem.exit_code(), 2);
+        assert!(problem.to_string().contains("comes with sessions"));
+        assert!(matches!(plan_of(&["--argument", "{"]), Err(Failure::Usage(_))));
+        assert!(CommandLine::try_parse_from(["wasmverse", "bench", "--rate", "0"]).is_err());
+    }
+
+    #[test]
+    fn the_report_has_the_names_that_scripts_read() {
+        let mut latency = Histogram::new(3).unwrap();
+        for micros in 1..=1000 {
+            latency.record(micros).unwrap();
+        }
+        let errors = [("overloaded".to_owned(), 2)].into();
+        let tally = Tally { latency, errors, elapsed: Duration::from_millis(500) };
+        let json = serde_json::to_value(Report::of(&tally)).unwrap();
+        assert_eq!(json["calls"], 1000);
+        assert_eq!(json["errors"]["overloaded"], 2);
+        assert_eq!(json["seconds"], 0.5);
+        assert_eq!(json["calls_per_second"], 2000.0);
+        for (name, micros) in
+            [("p50", 500), ("p90", 900), ("p99", 990), ("p999", 999), ("max", 1000)]
+        {
+            assert_eq!(json["latency_us"][name], micros, "{name}");
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! Where the cluster is: `--url`, and what follows from it for the side it does not name.
+
+use std::{fmt, str::FromStr};
+
+use reqwest::Url;
+
+/// The port of each side, where the address says none or names the other side.
+const HTTP_PORT: u16 = 8080;
+const GRPC_PORT: u16 = 49000;
+
+/// Which side of a gate is spoken to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Side {
+    /// JSON over HTTP.
+    Http,
+    /// gRPC.
+    Grpc,
+}
+
+/// `http://HOST:PORT[/PREFIX]` or `grpc://HOST:PORT`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Endpoint {
+    pub(crate) side: Side,
+    host: String,
+    port: u16,
+    prefix: String,
+}
+
+impl Endpoint {
+    /// The same cluster by that side: as given if the address names it, else on the same host at
+    /// that side's usual port.
+    pub(crate) fn via(&self, side: Side) -> Self {
+        if self.side == side {
+            return self.clone();
+        }
+        let port = match side {
+            Side::Http => HTTP_PORT,
+            Side::Grpc => GRPC_PORT,
+        };
+        Self { side, host: self.host.clone(), port, prefix: String::new() }
+    }
+
+    /// `HOST:PORT`.
+    pub(crate) fn authority(&self) -> String {
+        format!("{}:{}", self.host, self.port)
+    }
+
+    /// The address that an HTTP library takes, for either side; no slash at its end.
+    pub(crate) fn http_url(&self) -> String {
+        format!("http://{}{}", self.authority(), self.prefix)
+    }
+
+    /// The path before all routes.
+    pub(crate) fn prefix(&self) -> &str {
+        &self.prefix
+    }
+}
+
+impl FromStr for Endpoint {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let form = "use http://HOST:PORT or grpc://HOST:PORT";
+        let url = Url::parse(text).map_err(|error| format!("{error}; {form}"))?;
+        let (side, port) = match url.scheme() {
+            "http" => (Side::Http, url.port().unwrap_or(80)),
+            "grpc" => (Side::Grpc, url.port().unwrap_or(GRPC_PORT)),
+            other => return Err(format!("`{other}:` is not spoken here; {form}")),
+        };
+        let host = url.host_str().filter(|host| !host.is_empty()).ok_or(form)?.to_owned();
+        let prefix = url.path().trim_end_matches('/').to_owned();
+        Ok(Self { side, host, port, prefix })
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = match self.side {
+            Side::Http => "http",
+            Side::Grpc => "grpc",
+        };
+        write!(f, "{scheme}://{}{}", self.authority(), self.prefix)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Endpoint {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn both_sides_have_their_scheme_and_print_as_they_were_given() {
+        for text in ["http://127.0.0.1:8080", "grpc://[::1]:49000", "http://a.example:81/verse"] {
+            assert_eq!(parse(text).to_string(), text);
+        }
+        assert_eq!(parse("http://localhost").authority(), "localhost:80");
+        assert_eq!(parse("grpc://localhost").http_url(), "http://localhost:49000");
+    }
+
+    #[test]
+    fn the_other_side_is_at_its_usual_port_on_the_same_host() {
+        assert_eq!(parse("http://h:9999").via(Side::Grpc).to_string(), "grpc://h:49000");
+        assert_eq!(parse("grpc://h:9999").via(Side::Http).to_string(), "http://h:8080");
+        assert_eq!(parse("http://h:9999/p").via(Side::Http).to_string(), "http://h:9999/p");
+    }
+
+    #[test]
+    fn what_is_no_address_says_what_one_looks_like() {
+        for text in ["localhost:8080", "https://h", "127.0.0.1", "grpc://", ""] {
+            let problem = text.parse::<Endpoint>().unwrap_err();
+            assert!(problem.contains("http://HOST:PORT"), "{text}: {problem}");
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! Results go to standard output, for people or as JSON; everything else to standard error.
+
+use std::{
+    fmt::Display,
+    io::{IsTerminal as _, Write as _},
+    time::Duration,
+};
+
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+
+use crate::failure::{Failure, Result};
+
+/// Where and how results are printed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Output {
+    json: bool,
+}
+
+impl Output {
+    pub(crate) fn new(json: bool) -> Self {
+        Self { json }
+    }
+
+    /// Whether machines read along.
+    pub(crate) fn is_json(self) -> bool {
+        self.json
+    }
+
+    /// Prints a line of the result.
+    pub(crate) fn line(self, line: impl Display) -> Result<()> {
+        writeln!(std::io::stdout().lock(), "{line}")?;
+        Ok(())
+    }
+
+    /// Prints bytes of the result as they are.
+    pub(crate) fn bytes(self, bytes: &[u8]) -> Result<()> {
+        let mut out = std::io::stdout().lock();
+        out.write_all(bytes)?;
+        out.flush()?;
+        Ok(())
+    }
+
+    /// Prints the result: as JSON, or as the lines that people read.
+    pub(crate) fn result(self, json: &impl Serialize, text: impl FnOnce() -> String) -> Result<()> {
+        if self.json {
+            return self.line(serde_json::to_string(json).map_err(anyhow::Error::from)?);
+        }
+        let text = text();
+        if text.is_empty() { Ok(()) } else { self.line(text.trim_end_matches('\n')) }
+    }
+
+    /// Tells people what goes on.
+    pub(crate) fn note(self, note: impl Display) {
+        eprintln!("{note}");
+    }
+
+    /// Tells why the command failed.
+    pub(crate) fn failure(self, failure: &Failure) {
+        if self.json
+            && let Ok(body) = serde_json::to_string(&failure.body())
+        {
+            // Nothing is left to be done if nobody reads it.
+            drop(self.line(body));
+        }
+        eprintln!("error: {failure}");
+        if let Some(hint) = failure.hint() {
+            eprintln!("  {hint}");
+        }
+    }
+
+    /// A bar on a terminal; elsewhere nothing: whoever works prints lines.
+    pub(crate) fn progress(self, length: u64, what: &str) -> ProgressBar {
+        if self.json || !std::io::stderr().is_terminal() {
+            return ProgressBar::hidden();
+        }
+        let style =
+            ProgressStyle::with_template("{spinner} {msg} {wide_bar} {pos}/{len} {elapsed}")
+                .expect("the template is right");
+        let bar = ProgressBar::new(length).with_style(style).with_message(what.to_owned());
+        bar.enable_steady_tick(Duration::from_millis(100));
+        bar
+    }
+}
+
+/// Rows below their headings, columns aligned.
+pub(crate) fn table<const N: usize>(headings: [&str; N], rows: &[[String; N]]) -> String {
+    let mut widths = headings.map(str::len);
+    for row in rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    let line = |cells: [&str; N]| {
+        let cells = cells.iter().zip(widths);
+        let padded: Vec<_> = cells.map(|(cell, width)| format!("{cell:width$}")).collect();
+        padded.join("  ").trim_end().to_owned()
+    };
+    let mut lines = vec![line(headings)];
+    lines.extend(rows.iter().map(|row| line(row.each_ref().map(String::as_str))));
+    lines.join("\n")
+}
+
+/// `1 object`, `3 objects`.
+pub(crate) fn plural(count: u64, what: &str) -> String {
+    let s = if count == 1 { "" } else { "s" };
+    format!("{count} {what}{s}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_as_wide_as_their_widest_cell() {
+        let rows = [["Counter/visits".into(), "live".into()], ["Echo/ü".into(), "stored".into()]];
+        let expected = "\
+OBJECT          STATE
+Counter/visits  live
+Echo/ü          stored";
+        assert_eq!(table(["OBJECT", "STATE"], &rows), expected);
+    }
+
+    #[test]
+    fn one_is_not_many() {
+        assert_eq!([plural(0, "object"), plural(1, "object")], ["0 objects", "1 object"]);
+    }
+}
