@@ -62,7 +62,7 @@ pub(crate) struct Refusal {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct LogLine {
-    pub(crate) at_micros: i64,
+    pub(crate) at: String,
     #[serde(rename = "type")]
     pub(crate) type_name: String,
     pub(crate) id: String,

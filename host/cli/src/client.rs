@@ -138,9 +138,7 @@ impl Client {
         request: &LogsRequest,
     ) -> Result<BoxStream<'static, Result<LogLine>>> {
         match self {
-            Self::Http(_) => {
-                Err(Failure::usage("logs come over gRPC: use --url grpc://HOST:49000"))
-            }
+            Self::Http(http) => http.logs(request).await,
             Self::Grpc(grpc) => grpc.logs(request).await,
         }
     }

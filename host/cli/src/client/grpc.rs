@@ -211,7 +211,7 @@ pub(crate) fn failure(status: Status) -> Failure {
 
 fn log_line(line: admin::LogLine) -> LogLine {
     LogLine {
-        at_micros: line.at_micros,
+        at: timestamp(line.at_micros),
         type_name: line.r#type,
         id: line.id,
         level: line.level,

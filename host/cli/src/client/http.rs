@@ -10,9 +10,11 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use wasmverse_core::ObjectId;
 
-use super::{CONNECT_TIMEOUT, CallRequest, ListRequest, failed, innermost, unreachable};
+use super::{
+    CONNECT_TIMEOUT, CallRequest, ListRequest, LogsRequest, failed, innermost, unreachable,
+};
 use crate::{
-    answers::{ObjectInfo, Page, Rollout, Uploaded},
+    answers::{LogLine, ObjectInfo, Page, Rollout, Uploaded},
     endpoint::Endpoint,
     failure::{ErrorBody, Failure, Result},
 };
@@ -128,6 +130,40 @@ impl Http {
         Ok(stream::iter([Ok(first)]).chain(more).boxed())
     }
 
+    /// A line of JSON for each line of the log; an error object at its end says why it broke off.
+    pub(crate) async fn logs(
+        &self,
+        request: &LogsRequest,
+    ) -> Result<BoxStream<'static, Result<LogLine>>> {
+        let (type_name, id) = (request.type_name.clone(), &request.id);
+        let whose = match id.is_empty() {
+            true => String::new(),
+            false => format!("/{}/{}", escaped(&type_name), escaped(id)),
+        };
+        let path = format!("/v1/admin/logs{whose}?recent={}", request.recent);
+        let response = self.send(self.request(Method::GET, &path)).await?;
+        let start = (response, self.clone(), Vec::new());
+        let lines = stream::try_unfold(start, async |(mut response, http, mut rest)| {
+            loop {
+                if let Some(line) = first_line(&mut rest) {
+                    return Ok(Some((log_line(&line)?, (response, http, rest))));
+                }
+                match response.chunk().await.map_err(|error| http.failure(&error))? {
+                    Some(chunk) => rest.extend_from_slice(&chunk),
+                    None => return Ok(None),
+                }
+            }
+        });
+        // The side knows the logs of one object and of all: those of a type are picked from all.
+        let of_type = move |line: &Result<LogLine>| {
+            let wanted = line.as_ref().map_or(true, |line| {
+                type_name.is_empty() || line.type_name == type_name || line.missed > 0
+            });
+            std::future::ready(wanted)
+        };
+        Ok(lines.filter(of_type).boxed())
+    }
+
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
         let builder = self.client.request(method, format!("{}{path}", self.endpoint.http_url()));
         match &self.token {
@@ -174,6 +210,20 @@ impl Http {
         failure.maybe_executed = Some(true);
         Failure::Call(Box::new(failure))
     }
+}
+
+/// Takes the first whole line off what has come.
+fn first_line(rest: &mut Vec<u8>) -> Option<Vec<u8>> {
+    let end = rest.iter().position(|byte| *byte == b'\n')?;
+    let tail = rest.split_off(end + 1);
+    Some(std::mem::replace(rest, tail))
+}
+
+fn log_line(line: &[u8]) -> Result<LogLine> {
+    if let Ok(body) = serde_json::from_slice::<ErrorBody>(line) {
+        return Err(Failure::Call(Box::new(body.error)));
+    }
+    serde_json::from_slice(line).map_err(|_| not_understood(&String::from_utf8_lossy(line)))
 }
 
 /// The path of an object's routes.
@@ -232,6 +282,17 @@ mod tests {
         assert_eq!(path("Room/a b/ü?#%").unwrap(), "/v1/objects/Room/a%20b%2F%C3%BC%3F%23%25");
         assert_eq!(path("Room/plain-id_1.~").unwrap(), "/v1/objects/Room/plain-id_1.~");
         assert!(matches!(path("Room/.."), Err(Failure::Usage(_))));
+    }
+
+    #[test]
+    fn a_log_is_read_line_by_line_and_may_end_with_an_error() {
+        let mut rest = b"{\"at\":\"now\",\"message\":\"hi\"}\n{\"error\":{\"code\":".to_vec();
+        assert_eq!(log_line(&first_line(&mut rest).unwrap()).unwrap().message, "hi");
+        assert_eq!(first_line(&mut rest), None);
+        rest.extend_from_slice(b"\"unavailable\",\"message\":\"gone\"}}\n");
+        let failure = log_line(&first_line(&mut rest).unwrap()).unwrap_err();
+        assert_eq!(failure.to_string(), "unavailable: gone");
+        assert!(rest.is_empty());
     }
 
     #[test]

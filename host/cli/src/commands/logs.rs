@@ -6,10 +6,9 @@ use clap::{ArgAction, Args};
 use futures_util::StreamExt as _;
 
 use crate::{
-    answers::{LogLine, timestamp},
-    client::{Client, LogsRequest},
+    answers::LogLine,
+    client::LogsRequest,
     command_line::Global,
-    endpoint::Side,
     failure::Result,
     output::Output,
 };
@@ -21,9 +20,7 @@ const EXAMPLES: &str = "\
 Examples:
   wasmverse logs Counter/visits
   wasmverse logs Counter --recent 100              all counters
-  wasmverse logs Counter/visits --follow=false     what there is, then end
-
-Logs come over gRPC: with an http:// URL they are asked for on the same host at port 49000.";
+  wasmverse logs Counter/visits --follow=false     what there is, then end";
 
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
@@ -47,9 +44,7 @@ pub(crate) async fn run(args: &LogsArgs, global: &Global, output: Output) -> Res
     let (type_name, id) = args.object.split_once('/').unwrap_or((&args.object, ""));
     let request =
         LogsRequest { type_name: type_name.to_owned(), id: id.to_owned(), recent: args.recent };
-    let endpoint = global.url.via(Side::Grpc);
-    let mut client = Client::connect(&endpoint, global.token.as_deref()).await?;
-    let mut lines = client.logs(&request).await?;
+    let mut lines = super::connect(global).await?.logs(&request).await?;
     loop {
         let next = match args.follow {
             true => lines.next().await,
@@ -65,7 +60,7 @@ fn text(line: &LogLine) -> String {
     if line.missed > 0 {
         text = format!("… {} lines lost: reading was too slow\n", line.missed);
     }
-    let (at, level) = (timestamp(line.at_micros), line.level.to_uppercase());
+    let (at, level) = (&line.at, line.level.to_uppercase());
     let object = match line.id.as_str() {
         "" => line.type_name.clone(),
         id => format!("{}/{id}", line.type_name),
@@ -102,7 +97,7 @@ mod tests {
     #[test]
     fn a_line_says_when_how_grave_who_and_what() {
         let line = LogLine {
-            at_micros: 1_700_000_000_000_001,
+            at: "2023-11-14T22:13:20.000001Z".into(),
             type_name: "Counter".into(),
             id: "visits".into(),
             level: "warn".into(),
