@@ -1,1 +1,166 @@
-//! What every store must do.
+//! What every store must do, as a suite that each implementation runs.
+//!
+//! Named cases for what is easily got wrong, and random histories held against a model. Violations
+//! are values, not panics: the suite is run against stores that are broken on purpose, too.
+
+mod lists;
+mod model;
+mod objects;
+mod types;
+
+use std::{fmt, sync::Arc};
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use wasmverse_core::{Durability, Encoding, ObjectId, RevisionNumber, ShardId, State, Version};
+
+use crate::{Error, Save, Store, StoredObject};
+
+/// A kind of store.
+pub trait Subject: Sync {
+    /// Opens the database of that name, and makes it if there is none.
+    fn open<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Arc<dyn Store>, Error>>;
+
+    /// Whether a database that was closed can be opened again, with all that it held.
+    fn survives(&self) -> bool;
+}
+
+/// How a store breaks the contract.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation(String);
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Violation {}
+
+impl From<Error> for Violation {
+    fn from(error: Error) -> Self {
+        Self(format!("it failed: {error}"))
+    }
+}
+
+/// What a claim answers.
+type Verdict = Result<(), Violation>;
+
+/// Fails the claim, in words, unless the condition holds.
+macro_rules! ensure {
+    ($condition:expr, $($told:tt)+) => {
+        if !$condition {
+            return Err($crate::contract::Violation(format!($($told)+)));
+        }
+    };
+}
+pub(crate) use ensure;
+
+/// A claim about a store, and how it is tried.
+struct Case {
+    claim: &'static str,
+    holds: for<'a> fn(&'a dyn Store) -> BoxFuture<'a, Verdict>,
+}
+
+/// A case of an async function.
+macro_rules! case {
+    ($claim:literal, $holds:path) => {
+        $crate::contract::Case { claim: $claim, holds: |store| Box::pin($holds(store)) }
+    };
+}
+use case;
+
+/// Tries every named case, each on a database of its own.
+///
+/// # Errors
+/// The first violation, after its claim.
+pub async fn check_cases(subject: &dyn Subject) -> Verdict {
+    for (group, cases) in
+        [("object", objects::CASES), ("list", lists::CASES), ("type", types::CASES)]
+    {
+        for (index, Case { claim, holds }) in cases.iter().enumerate() {
+            let told = |violation| Violation(format!("{claim}: {violation}"));
+            let store = subject.open(&format!("{group}-{index}")).await.map_err(Violation::from);
+            let store = store.map_err(told)?;
+            holds(&*store).await.map_err(told)?;
+            closes(&*store).await.map_err(told)?;
+        }
+    }
+    if subject.survives() { objects::survives(subject).await } else { Ok(()) }
+}
+
+/// Plays random histories of `steps` steps, one per seed, and holds each against a model.
+///
+/// # Errors
+/// The first violation, with its seed and step.
+pub async fn check_histories(
+    subject: &dyn Subject,
+    seeds: impl IntoIterator<Item = u64>,
+    steps: usize,
+) -> Verdict {
+    for seed in seeds {
+        model::play(subject, seed, steps).await?;
+    }
+    Ok(())
+}
+
+/// A closed store says so, and may be closed again.
+async fn closes(store: &dyn Store) -> Verdict {
+    store.close().await?;
+    store.close().await?;
+    let object = object("T", "a");
+    for answer in [
+        store.load(&object).await.err(),
+        store.save(vec![save(&object, None, "1")]).await.err(),
+        store.delete(&object).await.err(),
+        store.list(None, "", None, 1).await.err(),
+        store.active_revisions().await.err(),
+    ] {
+        ensure!(matches!(answer, Some(Error::Unavailable(_))), "a closed store answers {answer:?}");
+    }
+    Ok(())
+}
+
+fn object(type_name: &str, id: &str) -> ObjectId {
+    ObjectId::parse(type_name, id).expect("the suite names objects well")
+}
+
+/// A row with JSON state.
+fn save(object: &ObjectId, expected: Option<Version>, json: &str) -> Save {
+    Save {
+        object: object.clone(),
+        shard: ShardId(7),
+        state: Some(State { schema: 1, data: Bytes::copy_from_slice(json.as_bytes()) }),
+        encoding: Encoding::Json,
+        durability: Durability::Periodic,
+        revision: RevisionNumber(1),
+        expected,
+    }
+}
+
+/// Saves one row.
+async fn save_one(store: &dyn Store, row: Save) -> Result<Result<Version, Error>, Violation> {
+    let mut answers = store.save(vec![row]).await?;
+    ensure!(answers.len() == 1, "one row got {} answers", answers.len());
+    Ok(answers.remove(0))
+}
+
+async fn load(store: &dyn Store, object: &ObjectId) -> Result<StoredObject, Violation> {
+    let found = store.load(object).await?;
+    found.ok_or_else(|| Violation(format!("{object} was saved and is not there")))
+}
+
+/// JSON may come back in other words, as long as it means the same; all else byte for byte.
+fn same(encoding: Encoding, left: Option<&State>, right: Option<&State>) -> bool {
+    let json = |state: &State| serde_json::from_slice::<serde_json::Value>(&state.data).ok();
+    match (left, right) {
+        (Some(left), Some(right)) if encoding == Encoding::Json && left.data != right.data => {
+            let (meant, found) = (json(left), json(right));
+            left.schema == right.schema && meant.is_some() && meant == found
+        }
+        _ => left == right,
+    }
+}
+
+#[cfg(test)]
+mod broken;

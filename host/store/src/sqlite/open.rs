@@ -59,19 +59,19 @@ pub(super) async fn open(place: &Place, shards: u16) -> Result<Opened, Error> {
 /// Brings the tables up to date; answers the cluster's id.
 async fn prepare(writes: &SqlitePool, shards: u16, name: &str) -> Result<String, Error> {
     let cannot = |error: sqlx::Error| failure::named(failure::of(&error), name);
-    // Opens the file: says best what is wrong with it.
-    let mut connection = writes.acquire().await.map_err(cannot)?;
-    MIGRATIONS.run(&mut *connection).await.map_err(|error| failure::of_migration(error, name))?;
+    // Opens the file, which says best what is wrong with it.
+    drop(writes.acquire().await.map_err(cannot)?);
+    MIGRATIONS.run(writes).await.map_err(|error| failure::of_migration(error, name))?;
     let made = "INSERT INTO meta (one, cluster_id, shards, created_at) \
                 VALUES (1, lower(hex(randomblob(16))), ?, ?) ON CONFLICT DO NOTHING";
     sqlx::query(made)
         .bind(shards)
         .bind(writer::now_micros())
-        .execute(&mut *connection)
+        .execute(writes)
         .await
         .map_err(cannot)?;
     let meta = sqlx::query("SELECT cluster_id, shards FROM meta")
-        .fetch_one(&mut *connection)
+        .fetch_one(writes)
         .await
         .map_err(cannot)?;
     let made_for: i64 = meta.try_get("shards").map_err(cannot)?;

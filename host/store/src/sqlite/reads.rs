@@ -42,10 +42,9 @@ fn stored_object(row: &SqliteRow) -> Result<StoredObject, sqlx::Error> {
     let state = match row.try_get("schema")? {
         None => None,
         Some(schema) => {
-            let data = match row.try_get::<Option<String>, _>("state_json")? {
-                Some(text) => Bytes::from(text),
-                None => Bytes::from(row.try_get::<Vec<u8>, _>("state_bytes")?),
-            };
+            let text = row.try_get::<Option<String>, _>("state_json")?.map(Bytes::from);
+            let bytes = row.try_get::<Option<Vec<u8>>, _>("state_bytes")?.map(Bytes::from);
+            let data = text.or(bytes).ok_or_else(|| sqlx::Error::Decode("no state".into()))?;
             Some(State { schema, data })
         }
     };
