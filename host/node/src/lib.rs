@@ -1,1 +1,35 @@
-//! Hosts objects.
+//! Hosts objects: one activation per object, one turn at a time, nothing leaves before its
+//! outcome is committed.
+//!
+//! A [`Node`] answers calls ([`wasmverse_router::Callee`]): the directory finds or makes the
+//! object's entry, its activation takes one letter at a time out of the mailbox, and the engine
+//! runs it.
+
+mod activation;
+mod asleep;
+mod config;
+mod deploy;
+mod directory;
+mod entry;
+mod host;
+mod letter;
+mod link;
+mod list;
+mod logs;
+mod metrics;
+mod node;
+mod outgoing;
+mod rollout;
+mod room;
+mod saver;
+mod serve;
+mod sweep;
+mod types;
+
+pub use config::{Config, LimitsConfig, NodeConfig, StoreConfig};
+pub use deploy::Uploaded;
+pub use list::{ObjectState, ObjectStatus};
+pub use logs::{LogFilter, LogHub, TailLine};
+pub use node::Node;
+pub use rollout::Progress;
+pub use types::TypeEntry;

@@ -1,0 +1,149 @@
+//! An activation: the one task that owns an object's instance and takes one step at a time.
+//!
+//! What it does next is decided by [`wasmverse_core::life`]; each kind of step has a file of its
+//! own. The task ends when there is neither instance nor letter; the entry may outlive it.
+
+mod commit;
+mod leave;
+mod save;
+mod settle;
+mod turn;
+mod upgrade;
+mod wake;
+
+pub(crate) use wake::PAUSE_WAITED_FOR;
+
+use std::sync::Arc;
+
+use wasmverse_core::{CallError, Durability, ErrorKind, ObjectId, life::Phase};
+use wasmverse_engine::Instance;
+
+use crate::{
+    entry::{Entry, Next, Row},
+    host::Host,
+    room::Slot,
+    types::Revision,
+};
+
+/// An activation, driven by its own task.
+pub(crate) struct Activation {
+    host: Arc<Host>,
+    entry: Arc<Entry>,
+    awake: Option<Awake>,
+    ended: bool,
+}
+
+/// A live object.
+struct Awake {
+    instance: Instance,
+    revision: Arc<Revision>,
+    slot: Slot,
+}
+
+impl Activation {
+    pub(crate) fn new(host: &Arc<Host>, entry: &Arc<Entry>) -> Self {
+        Self { host: host.clone(), entry: entry.clone(), awake: None, ended: false }
+    }
+
+    /// Lives. Steps that are rare are boxed, so that ten thousand resting tasks stay small.
+    pub(crate) async fn run(mut self) {
+        loop {
+            match self.entry.next(self.awake.is_some()).await {
+                Next::Turn(letter) => self.turn(letter).await,
+                Next::Wake => Box::pin(self.wake()).await,
+                Next::Save => Box::pin(self.save()).await,
+                Next::Settle(letter) => Box::pin(self.settle(letter)).await,
+                Next::Upgrade(ticket) => Box::pin(self.upgrade(ticket)).await,
+                Next::Leave(why, departure) => {
+                    Box::pin(self.leave(why)).await;
+                    drop(departure);
+                }
+                Next::Discard => self.discard(),
+                Next::Stop => {
+                    Box::pin(self.stop()).await;
+                    if self.end() {
+                        return;
+                    }
+                }
+                Next::End => {
+                    if self.end() {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    fn object(&self) -> &ObjectId {
+        &self.entry.object
+    }
+
+    /// Drops the instance without a word: the object is as its last save, or starts anew.
+    fn discard(&mut self) {
+        let periodic = self.is_periodic();
+        self.awake = None;
+        let mut inner = self.entry.lock();
+        inner.dirty = false;
+        inner.revision = None;
+        if std::mem::take(&mut inner.wanted.overtaken) {
+            // The row is the truth, and somebody has to look at it again.
+            inner.row = Row::default();
+        }
+        if periodic {
+            inner.exists = inner.row.version.is_some();
+            inner.looked = false;
+        }
+    }
+
+    fn is_periodic(&self) -> bool {
+        self.durability() == Some(Durability::Periodic)
+    }
+
+    /// As the revision that runs has it; none: no instance.
+    fn durability(&self) -> Option<Durability> {
+        self.awake.as_ref().map(|awake| awake.revision.spec().durability)
+    }
+
+    /// Leaves the entry to others, unless something has come up.
+    fn end(&mut self) -> bool {
+        self.remember();
+        self.ended = self.host.directory.retire(&self.entry);
+        self.ended
+    }
+
+    /// Keeps in memory that an object without a row exists.
+    fn remember(&self) {
+        let alone = {
+            let inner = self.entry.lock();
+            inner.exists && inner.row.version.is_none() && inner.nap.is_none()
+        };
+        if alone {
+            self.nap_by_force(None);
+        }
+    }
+}
+
+/// Only one whose task was cut, or panicked, still has something to say.
+impl Drop for Activation {
+    fn drop(&mut self) {
+        if self.ended {
+            return;
+        }
+        self.discard();
+        self.remember();
+        let (letters, wanted) = {
+            let mut inner = self.entry.lock();
+            inner.phase = Phase::Nothing;
+            inner.task = None;
+            (std::mem::take(&mut inner.mailbox), std::mem::take(&mut inner.wanted))
+        };
+        drop(wanted);
+        let kind =
+            if std::thread::panicking() { ErrorKind::Internal } else { ErrorKind::Unavailable };
+        for letter in letters {
+            let error = CallError::new(kind, "the activation was cut off before the call's turn");
+            letter.reply.answer(&self.host.metrics, &self.entry.object, Err(error));
+        }
+        self.host.directory.forget(&self.entry);
+    }
+}

@@ -1,0 +1,81 @@
+//! Hands the state of a periodic object to the saver, if it changed.
+
+use wasmverse_core::CallError;
+use wasmverse_store as store;
+
+use super::Activation;
+use crate::{deploy::unstored, entry::Fingerprint};
+
+impl Activation {
+    /// The saver asked for the state.
+    pub(super) async fn save(&mut self) {
+        if let Err(error) = self.hand_over().await {
+            tracing::warn!(object = %self.object(), %error, "an object cannot be saved now");
+            self.host.metrics.saves_failed.increment(1);
+            self.note_again();
+        }
+    }
+
+    /// Saves, and waits until it is done.
+    pub(super) async fn save_now(&mut self) -> Result<(), CallError> {
+        // What is under way may be older than what memory holds.
+        let _ = self.entry.saved().await;
+        if self.hand_over().await? {
+            self.entry.saved().await.map_err(|error| unstored(&error))?;
+        }
+        Ok(())
+    }
+
+    /// Takes a snapshot and hands it to the saver; `false`: there is nothing to save.
+    async fn hand_over(&mut self) -> Result<bool, CallError> {
+        if !self.is_periodic() {
+            return Ok(false);
+        }
+        let (changed, unsure) = {
+            let inner = self.entry.lock();
+            (inner.dirty && inner.exists, inner.row.unsure)
+        };
+        if !changed {
+            return Ok(false);
+        }
+        if unsure {
+            self.read_version().await.map_err(|error| unstored(&error))?;
+        }
+        let awake = self.awake.as_mut().expect("only a live object is saved");
+        let snapshot = awake.instance.snapshot().await;
+        if awake.instance.is_dead() {
+            self.discard();
+        }
+        let state = snapshot?;
+        let known = {
+            let mut inner = self.entry.lock();
+            let known = inner.row.print == Some(Fingerprint::of(&state));
+            inner.dirty &= !known;
+            known
+        };
+        if let (Some(awake), false) = (&self.awake, known) {
+            let spec = awake.revision.spec();
+            self.host.saver.submit(&self.entry, spec, awake.revision.number, Some(state));
+        }
+        Ok(!known)
+    }
+
+    /// A write may or may not have arrived: whatever version the row has is ours, because nobody
+    /// else writes it.
+    async fn read_version(&mut self) -> Result<(), store::Error> {
+        let stored = self.host.store.load(self.object()).await?;
+        let mut inner = self.entry.lock();
+        inner.row.version = stored.as_ref().map(|stored| stored.version);
+        inner.row.print = stored.and_then(|stored| stored.state.as_ref().map(Fingerprint::of));
+        inner.row.unsure = false;
+        Ok(())
+    }
+
+    /// Puts it on the saver's list once more.
+    fn note_again(&self) {
+        let noted = self.entry.lock().is_to_be_noted();
+        if noted {
+            self.host.saver.note(self.entry.clone());
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! Create and delete: they wait for their turn, and need no instance.
+
+use std::time::Instant;
+
+use wasmverse_core::{CallError, Durability, Reply};
+use wasmverse_engine::Leaving;
+use wasmverse_store as store;
+
+use super::{Activation, Awake};
+use crate::{
+    deploy::unstored,
+    entry::Row,
+    host::already_exists,
+    letter::{self, Letter, Work},
+};
+
+impl Activation {
+    /// Creates or deletes the object.
+    pub(super) async fn settle(&mut self, letter: Letter) {
+        if letter.is_abandoned() {
+            self.host.metrics.abandoned.increment(1);
+            return;
+        }
+        let done = if letter.deadline <= Instant::now() {
+            Err(letter::too_late())
+        } else if matches!(letter.work, Work::Create) {
+            self.create().await
+        } else {
+            self.erase().await
+        };
+        self.answer(letter.reply, done.map(|()| Reply::Done));
+    }
+
+    async fn create(&mut self) -> Result<(), CallError> {
+        let revision = match &self.awake {
+            Some(awake) => awake.revision.clone(),
+            None => self.host.types.get(self.object().type_name())?,
+        };
+        if self.entry.lock().exists {
+            return Err(already_exists(self.object()));
+        }
+        if revision.spec().durability == Durability::Volatile {
+            let mut inner = self.entry.lock();
+            (inner.exists, inner.looked) = (true, true);
+            return Ok(());
+        }
+        // The row comes before the answer; two who create at once meet there.
+        let _ = self.entry.saved().await;
+        self.host.saver.submit(&self.entry, revision.spec(), revision.number, None);
+        let saved = self.entry.saved().await;
+        let mut inner = self.entry.lock();
+        match saved {
+            Ok(()) => inner.looked = true,
+            Err(store::Error::Conflict(_)) => {
+                // An instance that did not know of the row is not the truth.
+                inner.wanted.overtaken = self.awake.is_some();
+                drop(inner);
+                return Err(already_exists(self.object()));
+            }
+            Err(error) => return Err(unstored(&error)),
+        }
+        let note = inner.is_to_be_noted();
+        drop(inner);
+        if note {
+            self.host.saver.note(self.entry.clone());
+        }
+        Ok(())
+    }
+
+    /// Removes the object with all its state. A good end also if there was none.
+    pub(super) async fn erase(&mut self) -> Result<(), CallError> {
+        let _ = self.entry.saved().await;
+        if self.may_have_row() {
+            self.host.store.delete(self.object()).await.map_err(|error| unstored(&error))?;
+        }
+        let nap = {
+            let mut inner = self.entry.lock();
+            (inner.exists, inner.looked, inner.dirty) = (false, true, false);
+            (inner.row, inner.revision) = (Row::default(), None);
+            inner.wanted.overtaken = false;
+            inner.nap.take()
+        };
+        if let Some(nap) = nap {
+            self.host.asleep.leave(nap.place);
+        }
+        if let Some(Awake { instance, slot, .. }) = self.awake.take() {
+            instance.deactivate(Leaving::Deleted).await;
+            drop(slot);
+        }
+        Ok(())
+    }
+
+    /// Only an object whose type was volatile ever since is sure to have no row.
+    fn may_have_row(&self) -> bool {
+        let active = self.host.types.get(self.object().type_name());
+        let volatile = active.is_ok_and(|active| {
+            active.spec().durability == Durability::Volatile && active.number.0 == 1
+        });
+        !volatile || self.entry.lock().row.version.is_some()
+    }
+}

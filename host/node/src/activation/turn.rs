@@ -1,0 +1,166 @@
+//! One turn: from the letter to its outcome, through the commit step, to what leaves.
+
+use std::time::Instant;
+
+use tracing::Instrument;
+use wasmverse_core::{
+    Action, Call, CallError, Caller, Chain, Effects, Invocation, Mode, Outcome, Reply, TurnEnd,
+};
+use wasmverse_engine::Turn;
+use wasmverse_router::Callee;
+
+use super::Activation;
+use crate::letter::{self, Letter, ReplyTo, Work};
+
+/// A send has so long to be executed once it has left.
+const SEND_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(30);
+
+impl Activation {
+    /// Runs the turn that a letter asks for.
+    pub(super) async fn turn(&mut self, mut letter: Letter) {
+        let began = Instant::now();
+        let waited = began.saturating_duration_since(letter.arrived);
+        self.host.metrics.mailbox_wait.record(waited.as_secs_f64());
+        if letter.is_abandoned() {
+            self.host.metrics.abandoned.increment(1);
+            return;
+        }
+        if letter.deadline <= began {
+            return self.answer(letter.reply, Err(letter::too_late()));
+        }
+        let read_only = match self.reads_only(&mut letter.work, &letter.caller) {
+            Ok(read_only) => read_only,
+            Err(error) => return self.answer(letter.reply, Err(error)),
+        };
+        let Work::Invoke(invocation, _) = letter.work else {
+            return self.answer(letter.reply, Ok(Reply::Done));
+        };
+        let turn = Turn {
+            id: self.host.turn_id(),
+            caller: letter.caller,
+            chain: letter.chain,
+            deadline: letter.deadline,
+            key: if read_only { None } else { invocation.key },
+            traceparent: letter.traceparent,
+            read_only,
+        };
+        let span = tracing::debug_span!(
+            "node.call", object = %self.entry.object, method = &*invocation.method, turn = %turn.id
+        );
+        let reply = letter.reply;
+        let step = self.invoke(turn, &invocation.method, invocation.payload, reply, began);
+        if span.is_disabled() { step.await } else { step.instrument(span).await }
+    }
+
+    /// Whether the turn may only read, by the revision that runs.
+    fn reads_only(&self, work: &mut Work, caller: &Caller) -> Result<bool, CallError> {
+        let Work::Invoke(invocation, admitted) = work else { return Ok(true) };
+        let awake = self.awake.as_ref().expect("a turn has an instance");
+        let method = match admitted {
+            Some(admitted) if admitted.by == awake.revision.number => admitted.method,
+            _ => awake.revision.spec().admit(invocation, caller)?,
+        };
+        Ok(invocation.read_only || method.mode == Mode::ReadOnly)
+    }
+
+    async fn invoke(
+        &mut self,
+        turn: Turn,
+        method: &str,
+        payload: bytes::Bytes,
+        reply: ReplyTo,
+        began: Instant,
+    ) {
+        let read_only = turn.read_only;
+        let awake = self.awake.as_mut().expect("a turn has an instance");
+        let report = awake.instance.handle(turn, method, payload).await;
+        let ended = Instant::now();
+        let metrics = &self.host.metrics;
+        metrics.turn_time.record(ended.saturating_duration_since(began).as_secs_f64());
+        if report.log_lines_dropped > 0 {
+            metrics.log_lines_dropped.increment(report.log_lines_dropped.into());
+        }
+        let outcome = Outcome::new(report.end, report.effects, read_only);
+        self.note(&outcome, ended);
+        if let Err(error) = self.commit(&outcome).await {
+            // Nothing leaves, and what memory holds never happened.
+            self.discard();
+            return self.answer(reply, Err(error));
+        }
+        if matches!(outcome.end, TurnEnd::Trap(_)) {
+            self.trapped(&outcome.end);
+        }
+        let Outcome { end, effects, .. } = outcome;
+        self.let_out(effects);
+        self.answer(
+            reply,
+            match end {
+                TurnEnd::Well(payload) => Ok(Reply::Payload(payload)),
+                TurnEnd::Failure(error) | TurnEnd::Trap(error) => Err(error),
+            },
+        );
+    }
+
+    /// What the turn changed about the object, before anyone hears of it.
+    fn note(&self, outcome: &Outcome, now: Instant) {
+        let mut inner = self.entry.lock();
+        inner.last_used = now;
+        if matches!(outcome.end, TurnEnd::Trap(_)) {
+            inner.backoff.trapped(now);
+            return;
+        }
+        inner.backoff.served();
+        if !outcome.dirties() {
+            return;
+        }
+        inner.dirty = true;
+        inner.exists |= outcome.completes_a_write();
+        let to_be_noted = self.is_periodic() && inner.is_to_be_noted();
+        drop(inner);
+        if to_be_noted {
+            self.host.saver.note(self.entry.clone());
+        }
+    }
+
+    fn trapped(&mut self, end: &TurnEnd) {
+        self.host.metrics.traps.increment(1);
+        if let TurnEnd::Trap(error) = end {
+            tracing::debug!(object = %self.object(), %error, "a turn trapped");
+        }
+        self.discard();
+    }
+
+    /// Pushes and sends, in order.
+    fn let_out(&self, effects: Effects) {
+        if !effects.pushes.is_empty() {
+            // Nobody is connected yet: they are accepted and counted.
+            self.host.metrics.pushes.increment(effects.pushes.len() as u64);
+        }
+        if effects.sends.is_empty() {
+            return;
+        }
+        self.host.metrics.sends.increment(effects.sends.len() as u64);
+        let Some(callee) = self.host.outgoing.callee() else { return };
+        let deadline = Instant::now() + SEND_TIMEOUT;
+        for send in effects.sends {
+            callee.send(Call {
+                object: send.to,
+                action: Action::Invoke(Invocation {
+                    method: send.method,
+                    payload: send.payload,
+                    key: None,
+                    read_only: false,
+                }),
+                caller: Caller::Object(self.object().clone()),
+                // Nobody waits.
+                chain: Chain::default(),
+                deadline,
+                traceparent: None,
+            });
+        }
+    }
+
+    pub(super) fn answer(&self, reply: ReplyTo, answer: letter::Answer) {
+        reply.answer(&self.host.metrics, &self.entry.object, answer);
+    }
+}

@@ -1,0 +1,210 @@
+//! What a node reads from `wasmverse.toml`.
+
+use std::{path::PathBuf, time::Duration};
+
+use serde::{Deserialize, Serialize};
+use wasmverse_core::Limits;
+use wasmverse_daemon::config::{AdminConfig, ClusterConfig, LogConfig, span};
+
+/// The sections of `wasmverse.toml` that concern a node.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Config {
+    /// `[node]`
+    pub node: NodeConfig,
+    /// `[cluster]`
+    pub cluster: ClusterConfig,
+    /// `[store]`
+    pub store: StoreConfig,
+    /// `[admin]`
+    pub admin: AdminConfig,
+    /// `[log]`
+    pub log: LogConfig,
+}
+
+/// `[node]`: where it listens, and how much it holds.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default)]
+pub struct NodeConfig {
+    /// Its name; none: the advertised address.
+    pub id: Option<String>,
+    /// Where it serves gates and other nodes. Beyond loopback it wants `cluster.secret`.
+    pub listen: String,
+    /// Where others reach it; none: as `listen`.
+    pub advertise: Option<String>,
+    /// Where it shows health and metrics.
+    pub ops_listen: String,
+    /// An object that nobody called for so long sleeps; `0s`: never.
+    #[serde(with = "span")]
+    pub idle: Duration,
+    /// Objects of periodic types are saved so often while they change.
+    #[serde(serialize_with = "span::serialize", deserialize_with = "span::positive")]
+    pub save_interval: Duration,
+    /// So many objects are live at most; none: as many as the machine's mapping limit
+    /// (`vm.max_map_count`) has room for, at most 10,000.
+    pub live_max: Option<usize>,
+    /// Sleeping volatile objects take so many bytes of memory at most.
+    pub asleep_bytes_max: usize,
+    /// Turns that run when the node stops have so long to end.
+    #[serde(with = "span")]
+    pub drain: Duration,
+    /// Objects to be activated at start: `Type/id`.
+    pub auto_load: Vec<String>,
+    /// The largest component, in bytes.
+    pub component_bytes_max: usize,
+    /// So many components compile at once; none: half of the cores.
+    pub compile_parallel: Option<usize>,
+    /// So many of the latest lines of objects' logs are kept in memory.
+    pub log_lines_kept: usize,
+    /// What a turn may use unless its type says otherwise.
+    pub limits: LimitsConfig,
+    /// What a type may ask for at most.
+    pub bounds: LimitsConfig,
+}
+
+impl Default for NodeConfig {
+    fn default() -> Self {
+        Self {
+            id: None,
+            listen: "127.0.0.1:47000".to_owned(),
+            advertise: None,
+            ops_listen: "127.0.0.1:47001".to_owned(),
+            idle: Duration::from_secs(300),
+            save_interval: Duration::from_secs(5),
+            live_max: None,
+            asleep_bytes_max: 256 << 20,
+            drain: Duration::from_secs(10),
+            auto_load: Vec::new(),
+            component_bytes_max: 32 << 20,
+            compile_parallel: None,
+            log_lines_kept: 10_000,
+            limits: LimitsConfig::default(),
+            bounds: LimitsConfig::default(),
+        }
+    }
+}
+
+impl NodeConfig {
+    /// Where others reach this node.
+    pub fn advertised(&self) -> &str {
+        self.advertise.as_deref().unwrap_or(&self.listen)
+    }
+
+    /// The node's name.
+    pub fn id(&self) -> &str {
+        self.id.as_deref().unwrap_or_else(|| self.advertised())
+    }
+}
+
+/// `[node.limits]` and `[node.bounds]`, under the names that descriptions use.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default)]
+pub struct LimitsConfig {
+    /// CPU time of one turn.
+    pub cpu_ms: u64,
+    /// Time of one turn in all.
+    pub time_ms: u64,
+    /// Memory of one instance.
+    pub memory_bytes: usize,
+    /// Elements in all tables of one instance.
+    pub table_elements: usize,
+    /// An argument, a result, a push, a send or a snapshot.
+    pub payload_bytes: usize,
+    /// Calls of host functions in one turn.
+    pub host_calls: u32,
+    /// What one turn may write to its log.
+    pub log_bytes: usize,
+    /// Calls that may wait for one object.
+    pub mailbox_length: usize,
+}
+
+impl Default for LimitsConfig {
+    fn default() -> Self {
+        let limits = Limits::default();
+        let millis = |span: Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
+        Self {
+            cpu_ms: millis(limits.cpu),
+            time_ms: millis(limits.time),
+            memory_bytes: limits.memory_bytes,
+            table_elements: limits.table_elements,
+            payload_bytes: limits.payload_bytes,
+            host_calls: limits.host_calls,
+            log_bytes: limits.log_bytes,
+            mailbox_length: limits.mailbox_length,
+        }
+    }
+}
+
+impl From<&LimitsConfig> for Limits {
+    fn from(config: &LimitsConfig) -> Self {
+        Self {
+            cpu: Duration::from_millis(config.cpu_ms),
+            time: Duration::from_millis(config.time_ms),
+            memory_bytes: config.memory_bytes,
+            table_elements: config.table_elements,
+            payload_bytes: config.payload_bytes,
+            host_calls: config.host_calls,
+            log_bytes: config.log_bytes,
+            mailbox_length: config.mailbox_length,
+        }
+    }
+}
+
+/// `[store]`: where state is kept.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default)]
+pub struct StoreConfig {
+    /// The database; none: SQLite in the data directory. `sqlite::memory:` forgets all at the end.
+    pub url: Option<String>,
+    /// What the process keeps on disk.
+    pub data_dir: PathBuf,
+}
+
+impl Default for StoreConfig {
+    fn default() -> Self {
+        Self { url: None, data_dir: "./.wasmverse".into() }
+    }
+}
+
+/// Memory mappings of one live instance, as measured, whatever the allocator.
+const MAPPINGS_PER_INSTANCE: usize = 4;
+/// Mappings left for everything else: code, threads, instances of the rollout under way.
+const MAPPINGS_RESERVED: usize = 8192;
+const LIVE_MAX: usize = 10_000;
+
+/// How many instances may live on a machine that allows `max_map_count` mappings.
+pub(crate) fn live_max(max_map_count: usize) -> usize {
+    (max_map_count.saturating_sub(MAPPINGS_RESERVED) / MAPPINGS_PER_INSTANCE).clamp(64, LIVE_MAX)
+}
+
+/// The machine's mapping limit; Linux's default where it cannot be read.
+pub(crate) fn max_map_count() -> usize {
+    std::fs::read_to_string("/proc/sys/vm/max_map_count")
+        .ok()
+        .and_then(|text| text.trim().parse().ok())
+        .unwrap_or(65_530)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cap_on_live_instances_follows_the_machine() {
+        assert_eq!(live_max(65_530), 10_000);
+        assert_eq!(live_max(28_192), 5_000);
+        assert_eq!(live_max(0), 64);
+    }
+
+    #[test]
+    fn limits_have_the_names_that_descriptions_use() {
+        let config = serde_json::to_value(LimitsConfig::default()).unwrap();
+        let names: Vec<_> = config.as_object().unwrap().keys().cloned().collect();
+        let mut known = wasmverse_core::LimitKind::ALL.map(|(_, name)| name.to_owned());
+        known.sort();
+        let mut sorted = names;
+        sorted.sort();
+        assert_eq!(sorted, known);
+        assert_eq!(Limits::from(&LimitsConfig::default()), Limits::default());
+    }
+}

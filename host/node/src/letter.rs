@@ -1,0 +1,108 @@
+//! A call in a mailbox: what to do, for whom, and where the answer goes.
+
+use std::{sync::Arc, time::Instant};
+
+use tokio::sync::oneshot;
+use wasmverse_core::{
+    Action, Call, CallError, Caller, Chain, ErrorKind, Invocation, MethodSpec, ObjectId, Reply,
+    RevisionNumber,
+};
+
+use crate::metrics::Metrics;
+
+/// What a caller waits for.
+pub(crate) type Answer = Result<Reply, CallError>;
+
+/// A call in a mailbox.
+pub(crate) struct Letter {
+    pub(crate) work: Work,
+    pub(crate) caller: Caller,
+    pub(crate) chain: Chain,
+    pub(crate) deadline: Instant,
+    pub(crate) traceparent: Option<Arc<str>>,
+    pub(crate) reply: ReplyTo,
+    pub(crate) arrived: Instant,
+}
+
+/// What a letter asks for.
+pub(crate) enum Work {
+    /// Run a turn.
+    Invoke(Invocation, Option<Admitted>),
+    Create,
+    Delete,
+    /// Only have an instance.
+    Wake,
+}
+
+/// What a method is, by the revision that was asked.
+#[derive(Clone, Copy)]
+pub(crate) struct Admitted {
+    pub(crate) by: RevisionNumber,
+    pub(crate) method: MethodSpec,
+}
+
+/// Where an answer goes.
+pub(crate) enum ReplyTo {
+    Caller(oneshot::Sender<Answer>),
+    /// It was sent one way.
+    Nobody,
+}
+
+impl Letter {
+    /// A call as a letter; `None`: it is none, existence is answered without one.
+    pub(crate) fn new(call: Call, arrived: Instant, reply: ReplyTo) -> (ObjectId, Self) {
+        let work = match call.action {
+            Action::Invoke(invocation) => Work::Invoke(invocation, None),
+            Action::Create => Work::Create,
+            Action::Delete => Work::Delete,
+            Action::Exists => Work::Wake,
+        };
+        let letter = Self {
+            work,
+            caller: call.caller,
+            chain: call.chain,
+            deadline: call.deadline,
+            traceparent: call.traceparent,
+            reply,
+            arrived,
+        };
+        (call.object, letter)
+    }
+
+    /// Whether nobody waits for the answer any more.
+    pub(crate) fn is_abandoned(&self) -> bool {
+        match &self.reply {
+            ReplyTo::Caller(reply) => reply.is_closed(),
+            ReplyTo::Nobody => false,
+        }
+    }
+}
+
+impl ReplyTo {
+    /// Brings the answer, and counts it.
+    pub(crate) fn answer(self, metrics: &Metrics, object: &ObjectId, answer: Answer) {
+        metrics.ended(&answer);
+        let answer = answer.map_err(|error| error.about(object));
+        match self {
+            Self::Caller(reply) => {
+                if reply.send(answer).is_err() {
+                    metrics.abandoned.increment(1);
+                }
+            }
+            Self::Nobody => {
+                if let Err(error) = answer {
+                    metrics.sends_lost.increment(1);
+                    tracing::warn!(%object, %error, "a send was lost");
+                }
+            }
+        }
+    }
+}
+
+pub(crate) fn too_late() -> CallError {
+    CallError::new(ErrorKind::Timeout, "the deadline passed before the call had its turn")
+}
+
+pub(crate) fn stopping() -> CallError {
+    CallError::new(ErrorKind::Unavailable, "the node is stopping")
+}

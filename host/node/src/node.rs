@@ -1,0 +1,237 @@
+//! A node: starts, answers calls, shows what it hosts, and stops without losing anything.
+
+use std::{fmt, path::Path, sync::Arc, time::Instant};
+
+use anyhow::Context as _;
+use bytes::Bytes;
+use futures_util::{StreamExt as _, future::BoxFuture, stream};
+use tokio::sync::{oneshot, watch};
+use tokio_util::sync::CancellationToken;
+use wasmverse_core::{
+    Call, CallError, Caller, Chain, ObjectId, Reply, RevisionNumber, ShardCount, TypeName,
+};
+use wasmverse_daemon::Shutdown;
+use wasmverse_engine::Engine;
+use wasmverse_router::Callee;
+use wasmverse_store::RevisionRecord;
+
+use crate::{
+    config::{self, Config, NodeConfig},
+    deploy::Uploaded,
+    host::Host,
+    letter::{Letter, ReplyTo, Work},
+    logs::LogHub,
+    rollout::Progress,
+    saver::Saver,
+    sweep,
+    types::TypeEntry,
+};
+
+/// How many objects of `auto_load` wake at once.
+const AUTO_LOAD_PARALLEL: usize = 16;
+/// Between two tries to wake one of them: at first, and at most.
+const AUTO_LOAD_PAUSE: std::time::Duration = std::time::Duration::from_millis(500);
+const AUTO_LOAD_PAUSE_MAX: std::time::Duration = std::time::Duration::from_secs(30);
+const AUTO_LOAD_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(30);
+
+/// A node. Clones are one and the same.
+#[derive(Clone)]
+pub struct Node(pub(crate) Arc<Host>);
+
+impl fmt::Debug for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Node").field("id", &self.id()).finish_non_exhaustive()
+    }
+}
+
+impl Node {
+    /// Opens the store, loads the active types and starts what runs in the background. It does
+    /// not listen. When `shutdown` is requested it stops.
+    ///
+    /// # Errors
+    /// If the configuration cannot be followed or the store cannot be opened.
+    pub async fn start(config: Config, shutdown: Shutdown) -> anyhow::Result<Self> {
+        let Config { node, cluster, store, .. } = config;
+        let shards = ShardCount::new(cluster.shards).context("cluster.shards is 0")?;
+        let auto_load = objects(&node.auto_load)?;
+        let engine = engine(&node, &store.data_dir)?;
+        let opening = wasmverse_store::Config {
+            url: store.url,
+            data_dir: store.data_dir,
+            shards: cluster.shards,
+        };
+        let store = wasmverse_store::open(&opening).await.context("failed to open the store")?;
+        let live_max = node.live_max.unwrap_or_else(|| config::live_max(config::max_map_count()));
+        anyhow::ensure!(live_max > 0, "node.live_max is 0: no object could ever wake");
+        let this = Self(Host::new(node, shards, engine, store, live_max));
+        this.load_types().await?;
+        this.run_in_background(auto_load, &shutdown);
+        Ok(this)
+    }
+
+    /// The node's name.
+    pub fn id(&self) -> &str {
+        self.0.config.id()
+    }
+
+    /// The node's own section of the configuration.
+    pub fn config(&self) -> &NodeConfig {
+        &self.0.config
+    }
+
+    /// How many shards the cluster has.
+    pub fn shards(&self) -> ShardCount {
+        self.0.shards
+    }
+
+    /// Checks a component, stores it and, if `deploy`, makes it active.
+    ///
+    /// # Errors
+    /// `invalid-argument` with cause and fix if the component is refused.
+    pub async fn upload(
+        &self,
+        component: Bytes,
+        author: &str,
+        deploy: bool,
+    ) -> Result<Uploaded, CallError> {
+        self.0.upload(component, author, deploy).await
+    }
+
+    /// Makes a stored revision active; live objects move to it between two turns. The answer says
+    /// whether it is: a deploy that began later wins.
+    ///
+    /// # Errors
+    /// `not-found` if there is no such revision.
+    pub async fn deploy(
+        &self,
+        type_name: &TypeName,
+        number: RevisionNumber,
+    ) -> Result<RevisionRecord, CallError> {
+        self.0.deploy(type_name, number).await
+    }
+
+    /// How far the latest deploy of a type has come; none: there was none since the start.
+    pub fn rollout(&self, type_name: &TypeName) -> Option<watch::Receiver<Progress>> {
+        self.0.types.rollout(type_name).map(|rollout| rollout.watch())
+    }
+
+    /// The active types, now and whenever they change, by name.
+    pub fn types(&self) -> watch::Receiver<Arc<Vec<TypeEntry>>> {
+        self.0.types.watch()
+    }
+
+    /// What objects write to their logs.
+    pub fn logs(&self) -> &LogHub {
+        &self.0.logs
+    }
+
+    /// Stops: takes no more calls, lets running turns end within the drain limit, saves what is to
+    /// be saved, closes the store. A second call waits for the first.
+    pub async fn stop(&self) {
+        sweep::stop(&self.0).await;
+    }
+
+    async fn load_types(&self) -> anyhow::Result<()> {
+        let host = &self.0;
+        let records =
+            host.store.active_revisions().await.context("failed to read the active types")?;
+        let all = records.into_iter().map(|record| async move {
+            let (type_name, number) = (record.type_name.clone(), record.number);
+            match host.load(record).await {
+                Ok(revision) => host.types.activate(&revision),
+                Err(error) => {
+                    tracing::error!(r#type = %type_name, revision = %number, %error, "failed to load a type");
+                    host.types.break_down(type_name, error.message());
+                }
+            }
+        });
+        // The engine bounds how many compile at once.
+        stream::iter(all).buffer_unordered(64).collect::<()>().await;
+        Ok(())
+    }
+
+    fn run_in_background(&self, auto_load: Vec<ObjectId>, shutdown: &Shutdown) {
+        let host = &self.0;
+        let end = &host.background_end;
+        host.background.spawn(Saver::tick(host.clone(), end.clone()));
+        host.background.spawn(Saver::write(host.clone(), host.writer_end.clone()));
+        host.background.spawn(sweep::sweep(host.clone(), end.clone()));
+        host.background.spawn(wake_all(host.clone(), auto_load, end.clone()));
+        let (this, requested) = (self.clone(), shutdown.token());
+        shutdown.spawn(async move {
+            tokio::select! {
+                () = requested.cancelled() => this.stop().await,
+                // Stopped already.
+                () = this.0.writer_end.cancelled() => {}
+            }
+        });
+    }
+}
+
+impl Callee for Node {
+    fn call(&self, call: Call) -> BoxFuture<'static, Result<Reply, CallError>> {
+        self.0.call(call)
+    }
+
+    fn send(&self, call: Call) {
+        self.0.send(call);
+    }
+}
+
+fn objects(texts: &[String]) -> anyhow::Result<Vec<ObjectId>> {
+    texts
+        .iter()
+        .map(|text| text.parse().with_context(|| format!("node.auto_load names `{text}`")))
+        .collect()
+}
+
+fn engine(config: &NodeConfig, data_dir: &Path) -> anyhow::Result<Engine> {
+    let defaults = wasmverse_engine::Config::default();
+    // wasmtime wants it absolute.
+    let cache = std::path::absolute(data_dir.join("cache")).context("failed to find the cache")?;
+    let engine = wasmverse_engine::Config {
+        limits: (&config.limits).into(),
+        bounds: (&config.bounds).into(),
+        component_bytes: config.component_bytes_max,
+        compile_parallel: config.compile_parallel.unwrap_or(defaults.compile_parallel),
+        cache_dir: Some(cache),
+        ..defaults
+    };
+    Engine::new(engine).context("failed to start the engine")
+}
+
+/// Wakes the objects of `auto_load`; one that fails is tried again, and stops nobody.
+async fn wake_all(host: Arc<Host>, objects: Vec<ObjectId>, end: CancellationToken) {
+    let all = objects.into_iter().map(|object| {
+        let host = host.clone();
+        async move {
+            let mut pause = AUTO_LOAD_PAUSE;
+            while let Err(error) = wake(&host, &object).await {
+                tracing::warn!(%object, %error, "failed to wake an object of node.auto_load");
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(AUTO_LOAD_PAUSE_MAX);
+            }
+        }
+    });
+    let all = stream::iter(all).buffer_unordered(AUTO_LOAD_PARALLEL).collect::<()>();
+    end.run_until_cancelled(all).await;
+}
+
+async fn wake(host: &Arc<Host>, object: &ObjectId) -> Result<(), CallError> {
+    let (reply, answer) = oneshot::channel();
+    let arrived = Instant::now();
+    let letter = Letter {
+        work: Work::Wake,
+        caller: Caller::Platform,
+        chain: Chain::default(),
+        deadline: arrived + AUTO_LOAD_TIMEOUT,
+        traceparent: None,
+        reply: ReplyTo::Caller(reply),
+        arrived,
+    };
+    host.wake(object, letter)?;
+    match answer.await {
+        Ok(answer) => answer.map(|_| ()),
+        Err(_) => Err(crate::letter::stopping()),
+    }
+}

@@ -1,0 +1,184 @@
+//! Saves periodic objects: a list of those that changed, asked for their state every interval,
+//! and one writer that puts what they hand over into the store in batches.
+
+use std::{
+    sync::Arc,
+    time::{Instant, SystemTime, UNIX_EPOCH},
+};
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use wasmverse_core::{Durability, RevisionNumber, State, TypeSpec};
+use wasmverse_store::{self as store, Save, Store};
+
+use crate::{
+    entry::{Entry, Fingerprint},
+    host::Host,
+    metrics::Metrics,
+};
+
+/// The largest batch, in rows and in bytes.
+const BATCH_ROWS: usize = 500;
+const BATCH_BYTES: usize = 16 << 20;
+
+/// Saves periodic objects.
+#[derive(Default)]
+pub(crate) struct Saver {
+    noted: Mutex<Vec<Arc<Entry>>>,
+    /// At most one per object: an object hands over no other state before it has its answer.
+    jobs: Mutex<Vec<Job>>,
+    arrived: Notify,
+}
+
+struct Job {
+    entry: Arc<Entry>,
+    save: Save,
+    print: Option<Fingerprint>,
+}
+
+impl Saver {
+    /// Puts a changed object on the list.
+    pub(crate) fn note(&self, entry: Arc<Entry>) {
+        self.noted.lock().push(entry);
+    }
+
+    /// Hands over what is to be written of an object; `state` none: only that it exists. The
+    /// answer is in [`Entry::saved`].
+    pub(crate) fn submit(
+        &self,
+        entry: &Arc<Entry>,
+        spec: &TypeSpec,
+        revision: RevisionNumber,
+        state: Option<State>,
+    ) {
+        let print = state.as_ref().map(Fingerprint::of);
+        let expected = {
+            let mut inner = entry.lock();
+            debug_assert!(!inner.saving, "one save at a time");
+            inner.saving = true;
+            if state.is_some() {
+                inner.dirty = false;
+            }
+            inner.row.version
+        };
+        let save = Save {
+            object: entry.object.clone(),
+            shard: entry.shard,
+            state,
+            encoding: spec.encoding,
+            durability: Durability::Periodic,
+            revision,
+            expected,
+        };
+        self.jobs.lock().push(Job { entry: entry.clone(), save, print });
+        self.arrived.notify_one();
+    }
+
+    /// Every interval asks the changed ones for their state.
+    pub(crate) async fn tick(host: Arc<Host>, end: CancellationToken) {
+        let mut interval = tokio::time::interval(host.config.save_interval);
+        interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        while end.run_until_cancelled(interval.tick()).await.is_some() {
+            let noted = std::mem::take(&mut *host.saver.noted.lock());
+            host.metrics.unsaved.set(gauge(noted.len()));
+            for entry in noted {
+                entry.wish(|inner| {
+                    inner.noted = false;
+                    inner.wanted.save = inner.phase.is_live();
+                });
+            }
+        }
+    }
+
+    /// Writes what was handed over, until asked to end with nothing left.
+    pub(crate) async fn write(host: Arc<Host>, end: CancellationToken) {
+        loop {
+            let batch = host.saver.batch();
+            if batch.is_empty() {
+                // What arrived since has left a permit.
+                if end.run_until_cancelled(host.saver.arrived.notified()).await.is_none() {
+                    if host.saver.jobs.lock().is_empty() {
+                        return;
+                    }
+                }
+            } else {
+                host.saver.save(&*host.store, &host.metrics, batch).await;
+            }
+        }
+    }
+
+    fn batch(&self) -> Vec<Job> {
+        let mut jobs = self.jobs.lock();
+        let mut bytes = 0;
+        let rows = jobs
+            .iter()
+            .take(BATCH_ROWS)
+            .take_while(|job| {
+                let first = bytes == 0;
+                bytes += job.save.state.as_ref().map_or(1, |state| state.data.len() + 1);
+                first || bytes <= BATCH_BYTES
+            })
+            .count();
+        jobs.drain(..rows).collect()
+    }
+
+    async fn save(&self, store: &dyn Store, metrics: &Metrics, batch: Vec<Job>) {
+        let began = Instant::now();
+        let rows = batch.iter().map(|job| job.save.clone()).collect();
+        let answers = match store.save(rows).await {
+            Ok(answers) => answers,
+            Err(error) => {
+                tracing::warn!(objects = batch.len(), %error, "failed to save objects");
+                vec![Err(error); batch.len()]
+            }
+        };
+        metrics.save_time.record(began.elapsed());
+        for (job, answer) in batch.into_iter().zip(answers) {
+            match &answer {
+                Ok(_) => metrics.saves.increment(1),
+                Err(_) => metrics.saves_failed.increment(1),
+            }
+            self.settle(&job, answer);
+        }
+    }
+
+    fn settle(&self, job: &Job, answer: Result<wasmverse_core::Version, store::Error>) {
+        let creation = job.save.state.is_none();
+        let mut note = false;
+        job.entry.wish(|inner| {
+            inner.saving = false;
+            match &answer {
+                Ok(version) => {
+                    inner.row.version = Some(*version);
+                    inner.row.print = job.print;
+                    inner.row.updated_at_micros = now_micros();
+                    inner.exists = true;
+                }
+                // Whoever creates expects that it may be there.
+                Err(store::Error::Conflict(_)) if creation => {}
+                Err(store::Error::Conflict(_)) => inner.wanted.overtaken = true,
+                Err(error) => {
+                    inner.dirty |= !creation;
+                    inner.row.unsure |= matches!(error, store::Error::Unknown(_));
+                }
+            }
+            inner.saved = answer.map(|_| ());
+            note = inner.is_to_be_noted();
+        });
+        if note {
+            self.note(job.entry.clone());
+        }
+    }
+}
+
+/// Microseconds since 1970.
+pub(crate) fn now_micros() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a gauge of sizes far below 2^52")]
+pub(crate) fn gauge(size: usize) -> f64 {
+    size as f64
+}
