@@ -18,6 +18,7 @@ use crate::{Error, Result};
 )]
 pub trait Payload: Serialize + DeserializeOwned + JsonSchema {}
 
+#[diagnostic::do_not_recommend]
 impl<T: Serialize + DeserializeOwned + JsonSchema> Payload for T {}
 
 fn or_null(payload: &[u8]) -> &[u8] {
@@ -33,7 +34,7 @@ pub fn no_argument(method: &str, payload: &[u8]) -> Result<()> {
 }
 
 /// Reads the only argument of a method.
-pub fn one_argument<T: DeserializeOwned>(method: &str, name: &str, payload: &[u8]) -> Result<T> {
+pub fn one_argument<T: Payload>(method: &str, name: &str, payload: &[u8]) -> Result<T> {
     serde_json::from_slice(or_null(payload)).map_err(|error| match payload.is_empty() {
         true => Error::invalid_argument(format!("`{method}` wants its argument {name}")),
         false => unreadable(method, name, &error),
@@ -53,16 +54,14 @@ fn unreadable(method: &str, names: &str, error: &serde_json::Error) -> Error {
     Error::invalid_argument(format!("`{method}` cannot read {names}: {error}"))
 }
 
-/// Writes an argument, a result or the data of a push.
-pub fn write<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>> {
-    serde_json::to_vec(value)
-        .map_err(|error| Error::new("no-json", format!("a value has no form in JSON: {error}")))
+/// Writes an argument or a result.
+pub fn write<T: Payload>(value: &T) -> Result<Vec<u8>> {
+    encode(value)
 }
 
 /// Reads a result.
-pub fn read<T: DeserializeOwned>(payload: &[u8]) -> Result<T> {
-    serde_json::from_slice(or_null(payload))
-        .map_err(|error| Error::new("unexpected-result", format!("cannot read a result: {error}")))
+pub fn read<T: Payload>(payload: &[u8]) -> Result<T> {
+    decode(payload)
 }
 
 /// Reads a result that has none.
@@ -73,6 +72,18 @@ pub fn read_nothing(_: &[u8]) -> Result<()> {
 /// Reads a result that is bytes.
 pub fn read_bytes<T: From<Vec<u8>>>(payload: &[u8]) -> Result<T> {
     Ok(payload.to_vec().into())
+}
+
+/// Writes whatever has a form in JSON.
+pub(crate) fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>> {
+    serde_json::to_vec(value)
+        .map_err(|error| Error::new("no-json", format!("a value has no form in JSON: {error}")))
+}
+
+/// Reads whatever the reader takes it for.
+pub(crate) fn decode<T: DeserializeOwned>(payload: &[u8]) -> Result<T> {
+    serde_json::from_slice(or_null(payload))
+        .map_err(|error| Error::new("unexpected-result", format!("cannot read a result: {error}")))
 }
 
 #[cfg(test)]

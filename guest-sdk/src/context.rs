@@ -228,7 +228,7 @@ impl Context {
         data: &(impl Serialize + ?Sized),
     ) -> Result<()> {
         let clients: Vec<&str> = clients.into_iter().collect();
-        self.link.push(&clients, event, &codec::write(data)?)
+        self.link.push(&clients, event, &codec::encode(data)?)
     }
 
     /// Pushes an event to every connected client, when this turn ends well.
@@ -236,7 +236,7 @@ impl Context {
     /// # Errors
     /// `denied` in a read-only turn.
     pub fn broadcast(&self, event: &str, data: &(impl Serialize + ?Sized)) -> Result<()> {
-        self.link.broadcast(event, &codec::write(data)?)
+        self.link.broadcast(event, &codec::encode(data)?)
     }
 
     /// Writes a line to the object's log, with names and values.

@@ -1,12 +1,16 @@
 //! What a type says of itself, as JSON, with a JSON Schema for whatever travels.
 
-use schemars::{JsonSchema, generate::SchemaSettings};
-use serde_json::{Map, Value};
+use schemars::generate::SchemaSettings;
+use serde::{Serialize, Serializer, ser::Error as _};
+use serde_json::Value;
+
+use crate::Payload;
 
 /// What `#[object]` found out about a type.
-#[derive(Debug)]
+#[derive(Debug, Serialize)]
 pub struct Type {
     /// Its name.
+    #[serde(rename = "type")]
     pub name: &'static str,
     /// A label for people.
     pub revision: &'static str,
@@ -21,13 +25,14 @@ pub struct Type {
     /// A paragraph for people.
     pub doc: &'static str,
     /// Limits by name.
+    #[serde(serialize_with = "pairs")]
     pub limits: &'static [(&'static str, u64)],
     /// Its methods.
     pub methods: &'static [Method],
 }
 
 /// What `#[object]` found out about a method.
-#[derive(Debug)]
+#[derive(Debug, Serialize)]
 pub struct Method {
     /// Its name.
     pub name: &'static str,
@@ -38,62 +43,35 @@ pub struct Method {
     /// A paragraph for people.
     pub doc: &'static str,
     /// What its argument looks like.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "made")]
     pub input: Option<fn() -> Value>,
     /// What its result looks like.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "made")]
     pub output: Option<fn() -> Value>,
 }
 
 impl Type {
     /// The description as JSON.
     pub fn to_json(&self) -> String {
-        let limits: Map<_, _> =
-            self.limits.iter().map(|(name, limit)| ((*name).into(), (*limit).into())).collect();
-        let mut json = object([
-            ("type", self.name.into()),
-            ("revision", self.revision.into()),
-            ("schema", self.schema.into()),
-            ("durability", self.durability.into()),
-            ("encoding", self.encoding.into()),
-            ("activation", self.activation.into()),
-            ("limits", limits.into()),
-        ]);
-        if !self.doc.is_empty() {
-            json.insert("doc".into(), self.doc.into());
-        }
-        let methods = self.methods.iter().map(Method::to_json).collect();
-        json.insert("methods".into(), Value::Array(methods));
-        Value::Object(json).to_string()
+        serde_json::to_string(self).expect("names, numbers and schemas have a form in JSON")
     }
 }
 
-impl Method {
-    fn to_json(&self) -> Value {
-        let mut json = object([
-            ("name", self.name.into()),
-            ("mode", self.mode.into()),
-            ("callers", self.callers.into()),
-            ("doc", self.doc.into()),
-        ]);
-        for (name, schema) in [("input", self.input), ("output", self.output)] {
-            if let Some(schema) = schema {
-                json.insert(name.into(), schema());
-            }
-        }
-        json.into()
-    }
+fn pairs<S: Serializer>(pairs: &[(&str, u64)], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(pairs.iter().copied())
 }
 
-fn object<const N: usize>(members: [(&str, Value); N]) -> Map<String, Value> {
-    members.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+fn made<S: Serializer>(made: &Option<fn() -> Value>, serializer: S) -> Result<S::Ok, S::Error> {
+    made.ok_or_else(|| S::Error::custom("skipped when there is none"))?().serialize(serializer)
 }
 
 /// What an argument looks like.
-pub fn input<T: JsonSchema>() -> Value {
+pub fn input<T: Payload>() -> Value {
     settings().for_deserialize().into_generator().into_root_schema_for::<T>().to_value()
 }
 
 /// What a result looks like.
-pub fn output<T: JsonSchema>() -> Value {
+pub fn output<T: Payload>() -> Value {
     settings().for_serialize().into_generator().into_root_schema_for::<T>().to_value()
 }
 

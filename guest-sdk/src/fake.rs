@@ -192,7 +192,7 @@ impl TestContext {
     /// What calls of that method of that object answer from now on.
     pub fn answer<R: Serialize>(&self, type_name: &str, id: &str, method: &str, with: Result<R>) {
         let (to, method) = (ObjectId::new(type_name.to_owned(), id), method.to_owned());
-        let reply = with.and_then(|value| codec::write(&value));
+        let reply = with.and_then(|value| codec::encode(&value));
         self.answer_with(move |asked| {
             let meant = asked.what == What::Call && asked.to == to && asked.method == method;
             meant.then(|| reply.clone())
@@ -218,7 +218,7 @@ impl TestContext {
         method: &str,
         argument: &(impl Serialize + ?Sized),
     ) -> Result<R> {
-        codec::read(&object.handle(&self.context, method, codec::write(argument)?)?)
+        codec::decode(&object.handle(&self.context, method, codec::encode(argument)?)?)
     }
 
     /// What was asked of other objects, in order.
@@ -375,7 +375,7 @@ impl Link {
         if world.read_only {
             return Err(denied());
         }
-        world.pushed.push(Pushed { to, event: event.into(), data: codec::read(data)? });
+        world.pushed.push(Pushed { to, event: event.into(), data: codec::decode(data)? });
         Ok(())
     }
 

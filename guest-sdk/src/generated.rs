@@ -7,8 +7,8 @@
 //!   --ownership borrowing-duplicate-if-necessary --pub-export-macro \
 //!   --default-bindings-module wasmverse_sdk::__private::bindings \
 //!   --export-macro-name __export_object
-//! sha256sum ../wit/object.wit | cut -d' ' -f1 > src/generated/object.wit.sha256
 //! ```
+//! Then `tests/contract.rs` says what to write into `src/generated/contract.fnv1a`.
 
 #[cfg(target_family = "wasm")]
 #[allow(missing_docs, unreachable_pub, unsafe_code, clippy::all, reason = "generated")]

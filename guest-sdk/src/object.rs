@@ -47,8 +47,19 @@ pub trait Object: Sized {
     fn deactivate(&mut self, context: &Context, why: &str);
 }
 
+/// What can be the state of an object: a new one is the default, and it can be saved.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be the state of an object",
+    label = "not a state",
+    note = "derive Default, Serialize and Deserialize for it"
+)]
+pub trait Saved: Default + Serialize + DeserializeOwned {}
+
+#[diagnostic::do_not_recommend]
+impl<T: Default + Serialize + DeserializeOwned> Saved for T {}
+
 /// The object that was saved, or a new one.
-pub fn restore<T: Object + Default + DeserializeOwned>(
+pub fn restore<T: Object + Saved>(
     state: Option<State>,
     migrate: Option<fn(u32, &[u8]) -> Result<T>>,
 ) -> Result<T> {
@@ -71,7 +82,7 @@ pub fn restore<T: Object + Default + DeserializeOwned>(
 }
 
 /// The whole state now.
-pub fn save<T: Object + Serialize>(object: &T) -> Result<State> {
+pub fn save<T: Object + Saved>(object: &T) -> Result<State> {
     let data = serde_json::to_vec(object).map_err(|error| {
         Error::new("unwritable-state", format!("the state has no form in JSON: {error}"))
     })?;

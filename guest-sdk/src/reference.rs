@@ -72,11 +72,11 @@ impl Target {
         method: impl Into<Cow<'static, str>>,
         argument: &(impl Serialize + ?Sized),
     ) -> Request<R> {
-        let payload = codec::write(argument).map(|payload| match &payload[..] {
+        let payload = codec::encode(argument).map(|payload| match &payload[..] {
             b"null" => Vec::new(),
             _ => payload,
         });
-        Request::new(self.clone(), method.into(), payload, codec::read)
+        Request::new(self.clone(), method.into(), payload, codec::decode)
     }
 
     pub(crate) fn link(&self) -> &Link {

@@ -153,6 +153,8 @@ fn struct_name(ty: &Type) -> Result<&Ident> {
 fn object(options: &Options, type_name: &str, item: &ItemImpl, parts: &Parts) -> TokenStream {
     let ty = &item.self_ty;
     let schema = options.schema.as_ref().map_or_else(|| quote!(1), |schema| quote!(#schema));
+    let restore = quote_spanned!(ty.span() => ::wasmverse_sdk::__private::restore::<Self>);
+    let save = quote_spanned!(ty.span() => ::wasmverse_sdk::__private::save::<Self>);
     let describe = describe(options, method::doc(&item.attrs), &parts.methods);
     let arms = parts.methods.iter().map(|method| arm(method, options.is_bytes()));
     let Parts { on_activate, on_deactivate, migrate, .. } = parts;
@@ -173,7 +175,7 @@ fn object(options: &Options, type_name: &str, item: &ItemImpl, parts: &Parts) ->
                 context: &::wasmverse_sdk::Context,
                 state: ::core::option::Option<::wasmverse_sdk::State>,
             ) -> ::wasmverse_sdk::Result<Self> {
-                let mut object: Self = ::wasmverse_sdk::__private::restore(state, #migrate)?;
+                let mut object = #restore(state, #migrate)?;
                 #on_activate
                 ::core::result::Result::Ok(object)
             }
@@ -193,7 +195,7 @@ fn object(options: &Options, type_name: &str, item: &ItemImpl, parts: &Parts) ->
             }
 
             fn snapshot(&self) -> ::wasmverse_sdk::Result<::wasmverse_sdk::State> {
-                ::wasmverse_sdk::__private::save(self)
+                #save(self)
             }
 
             fn deactivate(&mut self, context: &::wasmverse_sdk::Context, why: &str) {

@@ -1,8 +1,8 @@
 //! Writes typed references, and the structs in which several arguments travel.
 
 use proc_macro2::{Ident, TokenStream};
-use quote::{format_ident, quote};
-use syn::{Visibility, ext::IdentExt};
+use quote::{format_ident, quote, quote_spanned};
+use syn::{Visibility, ext::IdentExt, spanned::Spanned};
 
 use crate::method::Method;
 
@@ -129,7 +129,7 @@ impl Reference<'_> {
                 let payload = self.payload(method);
                 let read = match (&method.output.value, self.bytes) {
                     (None, _) => quote!(read_nothing),
-                    (Some(_), false) => quote!(read),
+                    (Some(ty), false) => quote_spanned!(ty.span() => read::<#ty>),
                     (Some(_), true) => quote!(read_bytes),
                 };
                 quote! {
@@ -149,15 +149,18 @@ impl Reference<'_> {
     }
 
     fn payload(&self, method: &Method) -> TokenStream {
-        let names: Vec<_> = method.arguments.iter().map(|(name, _)| name).collect();
-        match &names[..] {
+        match &method.arguments[..] {
             [] => quote!(::core::result::Result::Ok(::std::vec::Vec::new())),
-            [name] if self.bytes => quote! {
+            [(name, _)] if self.bytes => quote! {
                 ::core::result::Result::Ok(::core::convert::Into::into(#name))
             },
-            [name] => quote!(::wasmverse_sdk::__private::codec::write(&#name)),
-            names => {
+            [(name, ty)] => {
+                let write = quote_spanned!(ty.span() => ::wasmverse_sdk::__private::codec::write::<#ty>);
+                quote!(#write(&#name))
+            }
+            several => {
                 let arguments = arguments_name(method);
+                let names = several.iter().map(|(name, _)| name);
                 quote!(::wasmverse_sdk::__private::codec::write(&#arguments { #(#names),* }))
             }
         }

@@ -8,23 +8,24 @@
 #[allow(dead_code, clippy::all)]
 pub mod wasmverse {
     pub mod object {
-        /// Shared records. They never change, names and order included; what may grow is open: strings and pairs.
+        /// The records that both sides share. Their fields, names and order are fixed for good. What has to grow is a string (a new word) or a
+        /// list of pairs (a new name).
         #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
         pub mod types {
             #[used]
             #[doc(hidden)]
             static __FORCE_SECTION_REF: fn() = super::super::super::__link_custom_section_describing_imports;
             use super::super::super::_rt;
-            /// Names and values (call options, log fields, attributes of a failure); of two with one name the later wins.
+            /// Names with values: options of a call, fields of a log line, attributes of a failure. If a name stands twice, the last one counts.
             pub type PairsResult = _rt::Vec<(_rt::String, _rt::String)>;
-            /// Names and values (call options, log fields, attributes of a failure); of two with one name the later wins.
+            /// Names with values: options of a call, fields of a log line, attributes of a failure. If a name stands twice, the last one counts.
             pub type PairsParam<'a> = &'a [(&'a str, &'a str)];
-            /// One object.
+            /// The name of an object.
             #[derive(Clone)]
             pub struct ObjectRefResult {
-                /// `[A-Za-z][A-Za-z0-9_-]{0,63}`.
+                /// The name of its type: a letter, then up to 63 letters, digits, `_` or `-`.
                 pub type_name: _rt::String,
-                /// 1 to 255 bytes of UTF-8, no control characters.
+                /// Which one of that type: 1 to 255 bytes of UTF-8 without control characters.
                 pub id: _rt::String,
             }
             impl ::core::fmt::Debug for ObjectRefResult {
@@ -38,12 +39,12 @@ pub mod wasmverse {
                         .finish()
                 }
             }
-            /// One object.
+            /// The name of an object.
             #[derive(Clone)]
             pub struct ObjectRefParam<'a> {
-                /// `[A-Za-z][A-Za-z0-9_-]{0,63}`.
+                /// The name of its type: a letter, then up to 63 letters, digits, `_` or `-`.
                 pub type_name: &'a str,
-                /// 1 to 255 bytes of UTF-8, no control characters.
+                /// Which one of that type: 1 to 255 bytes of UTF-8 without control characters.
                 pub id: &'a str,
             }
             impl<'a> ::core::fmt::Debug for ObjectRefParam<'a> {
@@ -57,12 +58,12 @@ pub mod wasmverse {
                         .finish()
                 }
             }
-            /// The whole state of an object at one moment.
+            /// All that an object is at one moment, but for what it keeps in `storage`.
             #[derive(Clone)]
             pub struct State {
-                /// The version of the type's state that wrote `data` (`schema` in the description).
+                /// Which version of the type's state `data` is written in: the `schema` of the description of the code that wrote it.
                 pub schema: u32,
-                /// In the type's encoding; empty: nothing beside `storage`.
+                /// The state, in the encoding of the type. Empty if everything is in `storage`.
                 pub data: _rt::Vec<u8>,
             }
             impl ::core::fmt::Debug for State {
@@ -79,19 +80,21 @@ pub mod wasmverse {
             /// Why something was not done.
             #[derive(Clone)]
             pub struct Failure {
-                /// One of the platform's closed set (`not-found`, `denied`, `timeout` …); from a guest, empty reads `application`.
+                /// A word of the platform's closed set: `application`, `not-found`, `already-exists`, `invalid-argument`, `denied`,
+                /// `unauthenticated`, `cycle`, `overloaded`, `timeout`, `trapped`, `unavailable`, `internal`. A guest leaves it empty, which reads
+                /// `application`, or says `invalid-argument`, or passes on what the host gave it in this turn.
                 pub kind: _rt::String,
-                /// The application's own code, kebab-case (`insufficient-funds`); else empty.
+                /// The application's own word for it, in kebab-case (`insufficient-funds`). Empty with all other kinds.
                 pub code: _rt::String,
-                /// One sentence for people.
+                /// What happened, as a sentence for people.
                 pub message: _rt::String,
-                /// The application's own data, in the type's encoding; empty: none.
+                /// What the application has to add for programs, in the encoding of the type. Empty: nothing.
                 pub details: _rt::Vec<u8>,
-                /// The turn that failed may have run after all.
+                /// The failed turn may nevertheless have run and left its effects.
                 pub maybe_executed: bool,
-                /// Try again after so long; 0: nothing is known.
+                /// When it makes sense to try again, from now. 0: that is not known.
                 pub retry_after_millis: u32,
-                /// What else is known (`object`, `chain` …); unknown names are passed over.
+                /// Whatever else is known: `object`, `chain` and others. A reader skips the names that it does not know.
                 pub attributes: PairsResult,
             }
             impl ::core::fmt::Debug for Failure {
@@ -122,10 +125,14 @@ pub mod wasmverse {
             /// A call of a method of another object.
             #[derive(Clone)]
             pub struct Request<'a> {
+                /// Whom to call.
                 pub to: ObjectRefParam<'a>,
+                /// Which of its methods, by its plain name.
                 pub method: &'a str,
+                /// The argument, in the encoding of the called type. Empty: none.
                 pub payload: &'a [u8],
-                /// `timeout` = `5s`, `idempotency-key` = `…`; an unknown name is `invalid-argument`.
+                /// `timeout`: how long to wait at most, as in `5s` or `250ms`. `idempotency-key`: makes the call exactly once in effect if the other
+                /// is durable. A name that the host does not know makes the request `invalid-argument`.
                 pub options: &'a [(&'a str, &'a str)],
             }
             impl<'a> ::core::fmt::Debug for Request<'a> {
@@ -142,7 +149,8 @@ pub mod wasmverse {
                 }
             }
         }
-        /// The turn that is running. Outside `handle`: empty, none, false; the deadline is that of the step.
+        /// The turn that runs now. A function each, so that a turn pays for what it reads. Outside `handle` they answer nothing: empty, none,
+        /// false; only the deadline is real, that of the step that runs.
         #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
         pub mod turn {
             #[used]
@@ -154,7 +162,7 @@ pub mod wasmverse {
                 'a,
             >;
             #[allow(unused_unsafe, clippy::all)]
-            /// Unique among turns; the same in logs and traces.
+            /// The name of this turn, which no other has. Logs and traces show it, too.
             #[allow(async_fn_in_trait)]
             pub fn id() -> _rt::String {
                 unsafe {
@@ -192,7 +200,7 @@ pub mod wasmverse {
                 }
             }
             #[allow(unused_unsafe, clippy::all)]
-            /// The object that made this very call; none: a client, a reminder or the platform did.
+            /// The object that calls. None if it is a client, a reminder or the platform itself.
             #[allow(async_fn_in_trait)]
             pub fn caller() -> ::core::option::Option<ObjectRefResult> {
                 unsafe {
@@ -261,7 +269,7 @@ pub mod wasmverse {
                 }
             }
             #[allow(unused_unsafe, clippy::all)]
-            /// The id of the client that made this very call; none: an object, a reminder or the platform did.
+            /// The client that calls, by the id under which it can be pushed to. None if it is an object, a reminder or the platform itself.
             #[allow(async_fn_in_trait)]
             pub fn client() -> ::core::option::Option<_rt::String> {
                 unsafe {
@@ -315,7 +323,7 @@ pub mod wasmverse {
                 }
             }
             #[allow(unused_unsafe, clippy::all)]
-            /// When the caller gives up, on the clock of `system.now-micros`.
+            /// The time at which the caller gives up, by the clock of `system.now-micros`.
             #[allow(async_fn_in_trait)]
             pub fn deadline_micros() -> u64 {
                 unsafe {
@@ -334,7 +342,7 @@ pub mod wasmverse {
                 }
             }
             #[allow(unused_unsafe, clippy::all)]
-            /// The key that makes this call exactly once in effect.
+            /// The key under which the call is exactly once in effect, if it has one.
             #[allow(async_fn_in_trait)]
             pub fn idempotency_key() -> ::core::option::Option<_rt::String> {
                 unsafe {
@@ -388,7 +396,7 @@ pub mod wasmverse {
                 }
             }
             #[allow(unused_unsafe, clippy::all)]
-            /// W3C trace context.
+            /// The W3C trace context of the call, if there is one.
             #[allow(async_fn_in_trait)]
             pub fn traceparent() -> ::core::option::Option<_rt::String> {
                 unsafe {
@@ -442,7 +450,7 @@ pub mod wasmverse {
                 }
             }
             #[allow(unused_unsafe, clippy::all)]
-            /// The revision of the type that is running.
+            /// Which revision of the type runs.
             #[allow(async_fn_in_trait)]
             pub fn revision() -> _rt::String {
                 unsafe {
@@ -480,7 +488,8 @@ pub mod wasmverse {
                 }
             }
             #[allow(unused_unsafe, clippy::all)]
-            /// The method is read-only: what writes, sends or pushes is `denied`.
+            /// Whether this turn may change nothing: then `denied` is the answer to whatever writes, creates, deletes, sends, pushes or sets
+            /// reminders.
             #[allow(async_fn_in_trait)]
             pub fn read_only() -> bool {
                 unsafe {
@@ -499,7 +508,7 @@ pub mod wasmverse {
                 }
             }
         }
-        /// Other objects.
+        /// Calls to other objects.
         #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
         pub mod objects {
             #[used]
@@ -515,7 +524,8 @@ pub mod wasmverse {
             >;
             pub type Failure = super::super::super::wasmverse::object::types::Failure;
             #[allow(unused_unsafe, clippy::all)]
-            /// Call a method and wait for its result.
+            /// Call a method, and wait until it answers or the deadline passes. An object that waits for this very turn cannot be called:
+            /// `cycle`.
             #[allow(async_fn_in_trait)]
             pub fn call(
                 request: Request<'_>,
@@ -769,7 +779,8 @@ pub mod wasmverse {
                 }
             }
             #[allow(unused_unsafe, clippy::all)]
-            /// Several calls side by side; each fails alone, results in the order of requests.
+            /// Make several calls at once and wait for all. Every request has its own result, at the same place of the list; one that fails does
+            /// not stop the others.
             #[allow(async_fn_in_trait)]
             pub fn call_many(
                 requests: &[Request<'_>],
@@ -1053,7 +1064,7 @@ pub mod wasmverse {
                 }
             }
             #[allow(unused_unsafe, clippy::all)]
-            /// Call one way; leaves when this turn ends well.
+            /// Call one way: the call leaves when this turn has ended well, and its result goes to nobody.
             #[allow(async_fn_in_trait)]
             pub fn send(request: Request<'_>) -> ::core::result::Result<(), Failure> {
                 unsafe {
@@ -1294,7 +1305,7 @@ pub mod wasmverse {
                 }
             }
             #[allow(unused_unsafe, clippy::all)]
-            /// Create an object now; `already-exists` if it is there.
+            /// Make an object, at once. If it exists: `already-exists`.
             #[allow(async_fn_in_trait)]
             pub fn create(
                 object: ObjectRefParam<'_>,
@@ -1470,7 +1481,7 @@ pub mod wasmverse {
                 }
             }
             #[allow(unused_unsafe, clippy::all)]
-            /// Delete an object with all its state: another one now, oneself when this turn ends well.
+            /// Delete an object and all its state: another at once, itself after this turn has ended well.
             #[allow(async_fn_in_trait)]
             pub fn delete(
                 object: ObjectRefParam<'_>,
@@ -1646,7 +1657,7 @@ pub mod wasmverse {
                 }
             }
             #[allow(unused_unsafe, clippy::all)]
-            /// It was created, or completed a write turn, and was not deleted since.
+            /// Whether an object exists: it was created or ended a turn that may write, and was not deleted since.
             #[allow(async_fn_in_trait)]
             pub fn exists(
                 object: ObjectRefParam<'_>,
@@ -1827,7 +1838,7 @@ pub mod wasmverse {
                 }
             }
         }
-        /// Connected clients; pushes leave when this turn ends well.
+        /// Events for connected clients. They leave, in order, when this turn has ended well, and nothing tells whether they arrived.
         #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
         pub mod clients {
             #[used]
@@ -1836,7 +1847,7 @@ pub mod wasmverse {
             use super::super::super::_rt;
             pub type Failure = super::super::super::wasmverse::object::types::Failure;
             #[allow(unused_unsafe, clippy::all)]
-            /// Push an event to each of these client ids.
+            /// Push an event to each of these clients, by their ids.
             #[allow(async_fn_in_trait)]
             pub fn push(
                 to: &[&str],
@@ -2043,7 +2054,7 @@ pub mod wasmverse {
                 }
             }
             #[allow(unused_unsafe, clippy::all)]
-            /// Push an event to every connected client.
+            /// Push an event to every client that is connected.
             #[allow(async_fn_in_trait)]
             pub fn broadcast(
                 event: &str,
@@ -2216,7 +2227,8 @@ pub mod wasmverse {
                 }
             }
         }
-        /// Keyed state of this object, part of the turn; reads see its own writes. A key is never empty.
+        /// Values of this object under keys, for objects too large to be one state. What a turn changes here is kept or dropped with the turn, and
+        /// seen by itself at once. A key has at least one byte.
         #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
         pub mod storage {
             #[used]
@@ -2225,7 +2237,7 @@ pub mod wasmverse {
             use super::super::super::_rt;
             pub type Failure = super::super::super::wasmverse::object::types::Failure;
             #[allow(unused_unsafe, clippy::all)]
-            /// None: no such key; an empty value is a value.
+            /// The value under a key; none if there is no such key. A value may be empty.
             #[allow(async_fn_in_trait)]
             pub fn get(
                 key: &str,
@@ -2405,6 +2417,7 @@ pub mod wasmverse {
                 }
             }
             #[allow(unused_unsafe, clippy::all)]
+            /// Put a value under a key, whatever was there.
             #[allow(async_fn_in_trait)]
             pub fn set(key: &str, value: &[u8]) -> ::core::result::Result<(), Failure> {
                 unsafe {
@@ -2574,7 +2587,7 @@ pub mod wasmverse {
                 }
             }
             #[allow(unused_unsafe, clippy::all)]
-            /// A key that is not there is no failure.
+            /// Remove a key; nothing is wrong if it is not there.
             #[allow(async_fn_in_trait)]
             pub fn delete(key: &str) -> ::core::result::Result<(), Failure> {
                 unsafe {
@@ -2729,8 +2742,8 @@ pub mod wasmverse {
                 }
             }
             #[allow(unused_unsafe, clippy::all)]
-            /// Keys with `prefix` that come after `after` (empty: from the first), in byte order. Limit 0: the host's own. Fewer than `limit` is
-            /// not the end; an empty answer is.
+            /// The keys that begin with `prefix` and come after `after` (empty: from the beginning), with their values, in the order of their
+            /// bytes, `limit` of them at most (0: as many as the host likes). There may be more, however few came: the end is an empty list.
             #[allow(async_fn_in_trait)]
             pub fn scan(
                 prefix: &str,
@@ -2959,7 +2972,7 @@ pub mod wasmverse {
                 }
             }
         }
-        /// Durable calls to oneself, later.
+        /// Calls of this object to itself, at a later time, that outlive it.
         #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
         pub mod reminders {
             #[used]
@@ -2967,14 +2980,18 @@ pub mod wasmverse {
             static __FORCE_SECTION_REF: fn() = super::super::super::__link_custom_section_describing_imports;
             use super::super::super::_rt;
             pub type Failure = super::super::super::wasmverse::object::types::Failure;
+            /// A reminder that is set.
             #[derive(Clone)]
             pub struct Reminder {
+                /// Its name among those of this object.
                 pub name: _rt::String,
-                /// As it was set.
+                /// When it fires, in the words in which it was set.
                 pub when: _rt::String,
+                /// The method that it calls.
                 pub method: _rt::String,
+                /// The argument of that call.
                 pub payload: _rt::Vec<u8>,
-                /// Next due, on the clock of `system.now-micros`.
+                /// When it fires next, by the clock of `system.now-micros`.
                 pub due_micros: u64,
             }
             impl ::core::fmt::Debug for Reminder {
@@ -2992,7 +3009,8 @@ pub mod wasmverse {
                 }
             }
             #[allow(unused_unsafe, clippy::all)]
-            /// Set or replace. When: RFC 3339 | `every 5s` | `cron 0 9 * * * Europe/Berlin`.
+            /// Set a reminder, in place of one with that name. When: a time as in RFC 3339; a period, as in `every 5s`; or days and hours in a time
+            /// zone, as in `cron 0 9 * * * Europe/Berlin`.
             #[allow(async_fn_in_trait)]
             pub fn set(
                 name: &str,
@@ -3191,7 +3209,7 @@ pub mod wasmverse {
                 }
             }
             #[allow(unused_unsafe, clippy::all)]
-            /// A reminder that is not set is no failure.
+            /// Cancel a reminder; nothing is wrong if none has that name.
             #[allow(async_fn_in_trait)]
             pub fn cancel(name: &str) -> ::core::result::Result<(), Failure> {
                 unsafe {
@@ -3346,7 +3364,7 @@ pub mod wasmverse {
                 }
             }
             #[allow(unused_unsafe, clippy::all)]
-            /// All that are set, by name; sees the turn's own changes.
+            /// The reminders that are set, by name, with what this turn changed.
             #[allow(async_fn_in_trait)]
             pub fn pending() -> ::core::result::Result<_rt::Vec<Reminder>, Failure> {
                 unsafe {
@@ -3576,7 +3594,7 @@ pub mod wasmverse {
                 }
             }
         }
-        /// The object's log.
+        /// The object's own log.
         #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
         pub mod log {
             #[used]
@@ -3586,7 +3604,8 @@ pub mod wasmverse {
             pub type PairsResult = super::super::super::wasmverse::object::types::PairsResult;
             pub type PairsParam<'a> = &'a [(&'a str, &'a str)];
             #[allow(unused_unsafe, clippy::all)]
-            /// Level: `trace debug info warn error`; another reads `info`.
+            /// Write a line. Level: `trace`, `debug`, `info`, `warn` or `error`; any other word is taken for `info`. What a turn writes beyond its
+            /// limit is dropped and counted.
             #[allow(async_fn_in_trait)]
             pub fn write(level: &str, message: &str, fields: &[(&str, &str)]) -> () {
                 unsafe {
@@ -3662,7 +3681,7 @@ pub mod wasmverse {
                 }
             }
         }
-        /// What needs no authority.
+        /// What every object may have: time and chance.
         #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
         pub mod system {
             #[used]
@@ -3670,7 +3689,7 @@ pub mod wasmverse {
             static __FORCE_SECTION_REF: fn() = super::super::super::__link_custom_section_describing_imports;
             use super::super::super::_rt;
             #[allow(unused_unsafe, clippy::all)]
-            /// Wall clock, microseconds since 1970.
+            /// The wall clock: microseconds since the beginning of 1970, UTC.
             #[allow(async_fn_in_trait)]
             pub fn now_micros() -> u64 {
                 unsafe {
@@ -3689,7 +3708,7 @@ pub mod wasmverse {
                 }
             }
             #[allow(unused_unsafe, clippy::all)]
-            /// Unpredictable bytes; more than 65,536 at once trap.
+            /// So many bytes that nobody can predict. More than 65,536 at once trap.
             #[allow(async_fn_in_trait)]
             pub fn random_bytes(length: u32) -> _rt::Vec<u8> {
                 unsafe {
@@ -3735,8 +3754,11 @@ pub mod wasmverse {
 pub mod exports {
     pub mod wasmverse {
         pub mod object {
-            /// The exports: one type of object. Called one at a time, and never again after a trap. This interface never grows, not by a `use`.
-            /// `turn`, `log` and `system` answer at any time; the other imports answer `denied` outside `handle`, `storage` outside `activate` and `handle`.
+            /// What a component exports: the code of one type of object.
+            ///
+            /// The host enters an instance one function at a time, and never again after it trapped. From within, `turn`, `log` and `system` can be
+            /// used at any time; `storage` in `activate` and `handle`; the other imports in `handle` alone, and answer `denied` elsewhere.
+            /// Nothing is ever added here, not even a `use`: what comes new is an interface of its own, which a component may export or not.
             #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
             pub mod guest {
                 #[used]
@@ -4490,25 +4512,28 @@ pub mod exports {
                     }
                 }
                 pub trait Guest {
-                    /// The JSON description of the type; asked of an instance that is never activated.
+                    /// What the type says of itself, as JSON: its name, how its state is saved, its methods. It is asked of a fresh instance, which does
+                    /// nothing else.
                     #[allow(async_fn_in_trait)]
                     fn describe() -> _rt::String;
-                    /// Become `me`; called once, first. State none: never saved.
+                    /// Become the object `me`. This is the first call, and comes once. Without a state there is none to take up: nothing was ever saved. A
+                    /// failure refuses the state; where other code of the type served the object before, that code goes on.
                     #[allow(async_fn_in_trait)]
                     fn activate(
                         me: ObjectRefResult,
                         state: ::core::option::Option<State>,
                     ) -> ::core::result::Result<(), Failure>;
-                    /// Run one turn. A method without a result answers no bytes.
+                    /// Run one method to its end. A method that has no result answers no bytes.
                     #[allow(async_fn_in_trait)]
                     fn handle(
                         method: _rt::String,
                         payload: _rt::Vec<u8>,
                     ) -> ::core::result::Result<_rt::Vec<u8>, Failure>;
-                    /// The whole state now; equal states should give equal bytes.
+                    /// Hand out the state as it is now, and change nothing. The same state should give the same bytes, since the host saves what differs.
                     #[allow(async_fn_in_trait)]
                     fn snapshot() -> ::core::result::Result<State, Failure>;
-                    /// The instance goes: `idle evicted moved upgraded deleted shutdown`, more may come. Not called after a trap or a crash.
+                    /// The instance goes, and its state was taken before. Why: `idle`, `evicted`, `moved`, `upgraded`, `deleted` or `shutdown`, and there
+                    /// may be other words one day. After a trap or a crash nobody calls this.
                     #[allow(async_fn_in_trait)]
                     fn deactivate(why: _rt::String) -> ();
                 }

@@ -1,0 +1,10 @@
+use wasmverse_sdk::prelude::*;
+
+struct Stateless;
+
+#[object]
+impl Stateless {
+    fn ping(&self) {}
+}
+
+fn main() {}
