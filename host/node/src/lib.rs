@@ -23,7 +23,9 @@ mod rollout;
 mod room;
 mod saver;
 mod serve;
+mod service;
 mod sweep;
+mod terms;
 mod types;
 
 pub use config::{Config, LimitsConfig, NodeConfig, StoreConfig};

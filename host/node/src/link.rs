@@ -1,0 +1,129 @@
+//! The node's side of the links from its peers: calls come in batches and go to the callee in the
+//! order in which they came; answers go back in batches, in the order in which they are ready.
+
+mod running;
+mod stream;
+
+use std::{sync::Arc, time::Instant};
+
+use futures_util::Stream;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tonic::Status;
+use wasmverse_core::{CallError, ErrorKind, ShardCount};
+use wasmverse_proto::{
+    PROTOCOL,
+    convert::{frame_to_call, reply_to_frame},
+    node::{CallFrame, Frames, Hello, ReplyFrame},
+};
+use wasmverse_router::Callee;
+
+pub(crate) use stream::LinkStream;
+
+/// Who the node is, as it introduces itself.
+#[derive(Clone, Debug)]
+pub(crate) struct Identity {
+    pub(crate) id: String,
+    pub(crate) incarnation: String,
+    /// Empty: not known.
+    pub(crate) cluster: String,
+    pub(crate) shards: ShardCount,
+}
+
+/// What peers may have under way; beyond it their calls are `overloaded`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    /// Calls of one link.
+    pub(crate) calls_max: usize,
+    /// What these carry, in bytes.
+    pub(crate) bytes_max: usize,
+    /// What calls that travel apart carry, over all peers, in bytes.
+    pub(crate) large_bytes_max: usize,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self { calls_max: 16_384, bytes_max: 256 << 20, large_bytes_max: 256 << 20 }
+    }
+}
+
+/// Serves the links of all peers.
+pub(crate) struct Links {
+    callee: Arc<dyn Callee>,
+    hello: Hello,
+    bounds: Bounds,
+    large: Semaphore,
+    ending: Ending,
+}
+
+/// How links end: first they take no more calls, then those that still drain are cut.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Ending {
+    pub(crate) drain: CancellationToken,
+    pub(crate) cut: CancellationToken,
+}
+
+impl Links {
+    pub(crate) fn new(
+        callee: Arc<dyn Callee>,
+        identity: Identity,
+        bounds: Bounds,
+        ending: Ending,
+    ) -> Self {
+        let hello = Hello {
+            protocol: PROTOCOL,
+            id: identity.id,
+            incarnation: identity.incarnation,
+            cluster: identity.cluster,
+            role: "node".into(),
+            shards: identity.shards.get().into(),
+        };
+        let large = Semaphore::new(bounds.large_bytes_max.min(Semaphore::MAX_PERMITS));
+        Self { callee, hello, bounds, large, ending }
+    }
+
+    /// Serves one link; the peer has shown the secret already.
+    pub(crate) fn accept<S>(&self, inbound: S) -> LinkStream<S>
+    where
+        S: Stream<Item = Result<Frames, Status>> + Unpin,
+    {
+        LinkStream::new(
+            Arc::clone(&self.callee),
+            self.hello.clone(),
+            self.bounds,
+            self.ending.clone(),
+            inbound,
+        )
+    }
+
+    /// Serves one call that travels apart.
+    pub(crate) async fn call(&self, frame: CallFrame) -> ReplyFrame {
+        let id = frame.id;
+        let reply = async {
+            if self.ending.drain.is_cancelled() {
+                return Err(draining());
+            }
+            let bytes = u32::try_from(frame.payload.len()).ok();
+            let room = bytes.and_then(|bytes| self.large.try_acquire_many(bytes).ok());
+            let Some(_room) = room else { return Err(overloaded()) };
+            let call = frame_to_call(frame, Instant::now())?;
+            tokio::select! {
+                reply = self.callee.call(call) => reply,
+                () = self.ending.cut.cancelled() => Err(draining().maybe_executed()),
+            }
+        };
+        reply_to_frame(id, reply.await)
+    }
+}
+
+fn overloaded() -> CallError {
+    CallError::new(ErrorKind::Overloaded, "the node has too many calls of this peer under way")
+        .retry_after(std::time::Duration::from_millis(100))
+}
+
+fn draining() -> CallError {
+    CallError::new(ErrorKind::Unavailable, "the node is shutting down")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,8 @@
+//! Routers and links together, over real sockets: what is asked is answered once, in order, or
+//! the error says what is known.
+
+mod callee;
+mod proxy;
+mod running;
+mod scenarios;
+mod trouble;
