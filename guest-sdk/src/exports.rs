@@ -73,7 +73,6 @@ fn report_panics() {
     }));
 }
 
-/// Exports an object from the component that is built.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __export {

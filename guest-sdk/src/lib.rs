@@ -61,6 +61,23 @@ pub use object::{Object, State};
 pub use reference::{ObjectId, Reference, Request, Target};
 pub use wasmverse_sdk_macros::{interface, object};
 
+/// Exports an object from the component that is built; natively it is nothing.
+///
+/// `#[object]` does that by itself, unless it says `exports = false`: then the crate with the object
+/// can be linked by other components (for its references and types), and a crate of its own makes
+/// the component: `wasmverse_sdk::export!(bank::Account);`. The same exports an [`Object`] that is
+/// written by hand.
+#[macro_export]
+macro_rules! export {
+    ($object:ty) => {
+        #[cfg(target_family = "wasm")]
+        #[allow(unsafe_code, reason = "what the host enters is exported without a name of Rust's")]
+        const _: () = {
+            $crate::__export!($object);
+        };
+    };
+}
+
 /// What most objects use.
 pub mod prelude {
     pub use crate::{

@@ -28,8 +28,8 @@ use proc_macro::TokenStream;
 ///   `payload_bytes`, `host_calls`, `log_bytes`, `mailbox_length`.
 /// - `encoding = "json" | "bytes"`: how arguments and results travel (`json`). With `bytes` a method
 ///   has at most one argument, made from `Vec<u8>`, and a result that becomes one.
-/// - `exports = "feature"`: export only if the crate's feature of that name is on, so that others
-///   can use the crate for its references.
+/// - `exports = false`: leave the exports to `wasmverse_sdk::export!` in another crate, so that other
+///   components can link this one for its references. (Two exports cannot be linked into one.)
 ///
 /// A comment on the impl block describes the type, comments on methods describe them.
 ///

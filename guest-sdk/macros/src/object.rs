@@ -58,7 +58,8 @@ fn write(options: TokenStream, item: &mut ItemImpl) -> Result<TokenStream> {
     .write();
     let arguments = reference::arguments(&parts.methods);
     let object = object(&options, &type_name, item, &parts);
-    let export = export(&options, name);
+    let exports = options.exports.as_ref().is_none_or(|exports| exports.value);
+    let export = exports.then(|| quote!(::wasmverse_sdk::export!(#name);));
     let quiet = reference::quiet();
     Ok(quote! {
         #structs
@@ -310,20 +311,5 @@ fn arm(method: &Method, bytes: bool) -> TokenStream {
             #read
             #answer
         }
-    }
-}
-
-fn export(options: &Options, name: &Ident) -> TokenStream {
-    let when = match &options.exports {
-        Some(feature) => quote!(all(target_family = "wasm", feature = #feature)),
-        None => quote!(target_family = "wasm"),
-    };
-    let quiet = reference::quiet();
-    quote! {
-        #[cfg(#when)]
-        #quiet
-        const _: () = {
-            ::wasmverse_sdk::__export!(#name);
-        };
     }
 }

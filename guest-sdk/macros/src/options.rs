@@ -2,7 +2,7 @@
 
 use proc_macro2::TokenStream;
 use syn::{
-    Error, Expr, ExprLit, Lit, LitInt, LitStr, Meta, Result, Token, parse::Parser,
+    Error, Expr, ExprLit, Lit, LitBool, LitInt, LitStr, Meta, Result, Token, parse::Parser,
     punctuated::Punctuated, spanned::Spanned,
 };
 
@@ -14,7 +14,7 @@ pub(crate) struct Options {
     pub(crate) encoding: Option<LitStr>,
     pub(crate) revision: Option<LitStr>,
     pub(crate) type_name: Option<LitStr>,
-    pub(crate) exports: Option<LitStr>,
+    pub(crate) exports: Option<LitBool>,
     pub(crate) schema: Option<LitInt>,
     pub(crate) limits: Vec<(String, LitInt)>,
 }
@@ -55,7 +55,7 @@ impl Options {
             "activation" => self.activation = word(meta, &["on-call", "explicit"])?,
             "encoding" => self.encoding = word(meta, &["json", "bytes"])?,
             "revision" => self.revision = Some(string(meta)?),
-            "exports" => self.exports = Some(string(meta)?),
+            "exports" => self.exports = Some(boolean(meta)?),
             "type_name" => self.type_name = Some(type_name(meta)?),
             "schema" => {
                 let schema = integer(meta)?;
@@ -104,6 +104,13 @@ fn string(meta: &Meta) -> Result<LitStr> {
     match literal(meta)? {
         Lit::Str(text) => Ok(text.clone()),
         other => Err(Error::new(other.span(), "expected a string")),
+    }
+}
+
+fn boolean(meta: &Meta) -> Result<LitBool> {
+    match literal(meta)? {
+        Lit::Bool(boolean) => Ok(boolean.clone()),
+        other => Err(Error::new(other.span(), "expected `true` or `false`")),
     }
 }
 
