@@ -25,6 +25,10 @@ use crate::{
 const FAREWELL: Budget =
     Budget { cpu: Duration::from_millis(100), time: Duration::from_secs(1), remedy: Remedy::Fixed };
 
+/// Memory mappings that the operating system keeps for one instance: together with its limit on
+/// them (`vm.max_map_count` on Linux) this bounds how many instances may live at once.
+pub const MAPPINGS_PER_INSTANCE: usize = 6;
+
 /// Why an instance goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Leaving {

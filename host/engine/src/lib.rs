@@ -35,6 +35,6 @@ pub use component::{Component, Digest};
 pub use config::Config;
 pub use engine::Engine;
 pub use error::{LoadError, Refusal};
-pub use instance::{Instance, Leaving};
+pub use instance::{Instance, Leaving, MAPPINGS_PER_INSTANCE};
 pub use outbound::{LogLevel, LogLine, Outbound};
 pub use turn::{Turn, TurnId, TurnReport};

@@ -14,7 +14,7 @@ use crate::{
     meter::{Budget, Meter},
     metrics::LiveInstance,
     run::run,
-    stop::{LimitHit, Stop, Verdict},
+    stop::{LimitHit, Stop, Verdict, traffic_bytes_max},
 };
 
 /// One store with one instance in it.
@@ -39,6 +39,7 @@ impl Sandbox {
         let host = Host::new(writer, revision, limits, Arc::clone(&meter), Arc::clone(&metrics));
         let budget = host.described_budget();
         let mut store = Store::new(&engine.wasmtime, host);
+        store.set_hostcall_fuel(traffic_bytes_max(store.data().limits.payload_bytes));
         store.limiter(|host| &mut host.memory);
         store.epoch_deadline_callback(|store| store.data().on_tick());
         store.set_epoch_deadline(1);

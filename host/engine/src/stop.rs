@@ -11,6 +11,14 @@ use crate::{host::Host, settings::STACK_BYTES};
 /// Function names that a log line of a trap shows at most.
 const FRAMES_MAX: usize = 16;
 
+/// How wasmtime begins to say that a guest passed more at once than [`traffic_bytes_max`].
+const TOO_MUCH_AT_ONCE: &str = "too much data is being copied";
+
+/// What one host call, or one answer, may pass in all: several payloads, and their names.
+pub(crate) fn traffic_bytes_max(payload_bytes: usize) -> usize {
+    payload_bytes.saturating_mul(8).max(1 << 20)
+}
+
 /// What stopped a guest, as metrics tell it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Cause {
@@ -64,7 +72,7 @@ pub(crate) struct LimitHit {
 impl LimitHit {
     pub(crate) fn cpu(limit: Duration, remedy: Remedy) -> Self {
         let message = format!(
-            "it used up its CPU time of {limit:?}: {}",
+            "the object used up its CPU time of {limit:?}: {}",
             remedy.text("limits.cpu_ms", "do less at once")
         );
         Self { cause: Cause::Cpu, message }
@@ -72,7 +80,7 @@ impl LimitHit {
 
     pub(crate) fn time(limit: Duration, remedy: Remedy) -> Self {
         let message = format!(
-            "it did not end within {limit:?}: {}",
+            "the object did not end within {limit:?}: {}",
             remedy.text("limits.time_ms", "wait for less at once")
         );
         Self { cause: Cause::Time, message }
@@ -80,7 +88,7 @@ impl LimitHit {
 
     pub(crate) fn host_calls(limit: u32, remedy: Remedy) -> Self {
         let message = format!(
-            "it made more than {limit} host calls: {}",
+            "the object made more than {limit} host calls: {}",
             remedy.text("limits.host_calls", "call less at once")
         );
         Self { cause: Cause::HostCalls, message }
@@ -88,15 +96,25 @@ impl LimitHit {
 
     pub(crate) fn payload(what: &str, bytes: usize, limit: usize) -> Self {
         let message = format!(
-            "its {what} has {bytes} bytes of at most {limit}: \
+            "the object's {what} has {bytes} bytes of at most {limit}: \
              raise `limits.payload_bytes` in the type's description, or answer less at once"
+        );
+        Self { cause: Cause::Payload, message }
+    }
+
+    /// What one host call passes in all, or one answer.
+    fn traffic(payload_bytes: usize) -> Self {
+        let limit = traffic_bytes_max(payload_bytes);
+        let message = format!(
+            "the object passed more than {limit} bytes at once: raise `limits.payload_bytes` in \
+             the type's description, or pass less at once"
         );
         Self { cause: Cause::Payload, message }
     }
 
     fn memory(limit: usize) -> Self {
         let message = format!(
-            "it asked for more memory than its {limit} bytes and could not go on without: \
+            "the object asked for more memory than its {limit} bytes and could not go on without: \
              raise `limits.memory_bytes` in the type's description, or keep less"
         );
         Self { cause: Cause::Memory, message }
@@ -104,7 +122,7 @@ impl LimitHit {
 
     fn tables(limit: usize) -> Self {
         let message = format!(
-            "it asked for more than its {limit} table elements and could not go on without: \
+            "the object asked for more than its {limit} table elements and could not go on without: \
              raise `limits.table_elements` in the type's description"
         );
         Self { cause: Cause::Tables, message }
@@ -112,7 +130,7 @@ impl LimitHit {
 
     fn stack() -> Self {
         let message = format!(
-            "it used up its stack of {STACK_BYTES} bytes: recurse less deeply (the limit is fixed)"
+            "the object used up its stack of {STACK_BYTES} bytes: recurse less deeply (the limit is fixed)"
         );
         Self { cause: Cause::Stack, message }
     }
@@ -175,7 +193,7 @@ impl Verdict {
             Stop::Time(hit) => Self::of(hit.clone()),
             Stop::Panic(message) => Self {
                 cause: Cause::Platform,
-                message: format!("the platform failed while it ran: {message}"),
+                message: format!("the platform failed while the object ran: {message}"),
                 frames: Vec::new(),
             },
             Stop::Trap(error) => Self { frames: frames(error), ..Self::of(explain(error, host)) },
@@ -210,12 +228,14 @@ fn explain(error: &wasmtime::Error, host: &Host) -> LimitHit {
         return LimitHit::tables(host.limits.table_elements);
     }
     if let Some(exit) = error.downcast_ref::<I32Exit>() {
-        return LimitHit::code(format!("it exited with status {}", exit.0));
+        return LimitHit::code(format!("the object exited with status {}", exit.0));
     }
-    match error.downcast_ref::<Trap>() {
-        Some(trap) => LimitHit::code(format!("its code trapped: {trap}")),
-        None => LimitHit::code(format!("its code trapped: {}", error.root_cause())),
+    let reason = error.root_cause().to_string();
+    if reason.starts_with(TOO_MUCH_AT_ONCE) {
+        return LimitHit::traffic(host.limits.payload_bytes);
     }
+    let reason = reason.strip_prefix("wasm trap: ").unwrap_or(&reason);
+    LimitHit::code(format!("the object's code trapped: {reason}"))
 }
 
 /// The functions that a trapped guest was in, innermost first.

@@ -17,7 +17,7 @@ impl system::Host for Host {
         self.count(1)?;
         if length > RANDOM_BYTES_MAX {
             let message = format!(
-                "it asked for {length} random bytes: at once there are at most {RANDOM_BYTES_MAX}"
+                "the object asked for {length} random bytes: at once there are at most {RANDOM_BYTES_MAX}"
             );
             return Err(LimitHit::code(message).into());
         }
