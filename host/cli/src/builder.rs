@@ -5,7 +5,8 @@ mod cargo;
 mod locate;
 
 use std::{
-    fs,
+    fs::{self, Permissions},
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
 };
 
@@ -58,7 +59,9 @@ fn deliver(artifact: &Path, package: &Package) -> anyhow::Result<PathBuf> {
     }
     let written = || {
         fs::create_dir_all(&folder)?;
-        let mut file = tempfile::NamedTempFile::new_in(&folder)?;
+        // As any other file: temporary ones are for their owner alone.
+        let mode = Permissions::from_mode(0o666);
+        let mut file = tempfile::Builder::new().permissions(mode).tempfile_in(&folder)?;
         std::io::Write::write_all(&mut file, &component)?;
         file.persist(&place)?;
         anyhow::Ok(())

@@ -12,6 +12,7 @@ mod builder;
 mod client;
 mod command_line;
 mod commands;
+mod dev;
 mod endpoint;
 mod failure;
 mod load;

@@ -55,7 +55,7 @@ pub(crate) async fn run(args: &DeployArgs, global: &Global, output: Output) -> R
 }
 
 /// Where the components lie, crates being built first; in the order of the sources.
-pub(super) fn components(sources: &[Source]) -> Result<Vec<PathBuf>> {
+pub(crate) fn components(sources: &[Source]) -> Result<Vec<PathBuf>> {
     let crates = sources.iter().filter_map(|source| match source {
         Source::Crate(package) => Some(package.clone()),
         Source::Component(_) => None,
@@ -68,7 +68,7 @@ pub(super) fn components(sources: &[Source]) -> Result<Vec<PathBuf>> {
     Ok(paths.collect())
 }
 
-pub(super) fn read(path: &Path) -> Result<Bytes> {
+pub(crate) fn read(path: &Path) -> Result<Bytes> {
     let bytes =
         std::fs::read(path).with_context(|| format!("failed to read {}", path.display()))?;
     if !bytes.starts_with(b"\0asm") {
@@ -118,7 +118,7 @@ fn text(deployed: &Deployed) -> String {
 }
 
 /// How many live objects run the new revision.
-pub(super) fn moved(rollout: &Rollout) -> String {
+pub(crate) fn moved(rollout: &Rollout) -> String {
     let mut text =
         format!("{} of {} moved", rollout.moved, plural(u64::from(rollout.live), "live object"));
     if rollout.gone > 0 {

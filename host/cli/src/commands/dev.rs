@@ -1,34 +1,60 @@
 //! `wasmverse dev`: node and gate in one process, with the given types deployed.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use clap::Args;
+use wasmverse_daemon::{Shutdown, logs};
 
-use crate::{failure::Result, output::Output};
+use crate::{
+    builder,
+    dev::{self, Session, System},
+    failure::Result,
+    output::Output,
+};
+
+/// How long blocking work (a compilation, cargo) is waited for at the end.
+const BLOCKING_GRACE: Duration = Duration::from_secs(1);
 
 const EXAMPLES: &str = "\
 Examples:
-  wasmverse dev                         the crate in this folder
-  wasmverse dev hello --watch           rebuilds and swaps it in as you save
-  wasmverse dev echo.wasm objects/counter --data-dir /tmp/verse";
+  wasmverse dev                                      the crate in this folder
+  wasmverse dev hello --watch                        rebuilds and swaps it in as you save
+  wasmverse dev echo.wasm objects/counter --data-dir /tmp/verse
+
+Clients come in on 127.0.0.1:8080 (HTTP) and 127.0.0.1:49000 (gRPC) as soon as all types are
+deployed. Everything that wasmverse.toml and WASMVERSE_SECTION__KEY say counts here, too.";
 
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct DevArgs {
     /// Folders of crates, or .wasm files; none: the crate in this folder
+    #[arg(value_name = "PATH")]
     paths: Vec<PathBuf>,
     /// Rebuild and deploy whenever a source file is saved
     #[arg(long)]
     watch: bool,
-    /// Where state is kept
+    /// Where state is kept [default: ./.wasmverse]
     #[arg(long, value_name = "FOLDER")]
     data_dir: Option<PathBuf>,
-    /// The configuration file; left out: wasmverse.toml, if it is there
+    /// The configuration file [default: wasmverse.toml, if it is there]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 }
 
-pub(crate) fn run(args: DevArgs, _output: Output) -> Result<()> {
-    let _ = (args.paths, args.watch, args.data_dir, args.config);
-    Err(anyhow::anyhow!("this build has no node").into())
+pub(crate) fn run(args: DevArgs, output: Output) -> Result<()> {
+    let settings = dev::Settings::load(args.config, args.data_dir)?;
+    let sources = builder::locate(&args.paths)?;
+    logs::install(settings.log()).map_err(anyhow::Error::msg)?;
+    let runtime = wasmverse_daemon::runtime().build()?;
+    let outcome = runtime.block_on(async {
+        let shutdown = Shutdown::on_signal()?;
+        let system = System::start(settings).await?;
+        let mut session = Session::new(system, sources, args.watch, output);
+        let served = shutdown.token().run_until_cancelled(session.serve()).await;
+        // Whatever happened: what objects hold in memory is saved.
+        session.stop().await;
+        served.unwrap_or(Ok(()))
+    });
+    runtime.shutdown_timeout(BLOCKING_GRACE);
+    outcome
 }

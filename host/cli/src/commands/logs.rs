@@ -6,11 +6,7 @@ use clap::{ArgAction, Args};
 use futures_util::StreamExt as _;
 
 use crate::{
-    answers::LogLine,
-    client::LogsRequest,
-    command_line::Global,
-    failure::Result,
-    output::Output,
+    answers::LogLine, client::LogsRequest, command_line::Global, failure::Result, output::Output,
 };
 
 /// Without following: the recent lines have come when nothing came for so long.

@@ -1,0 +1,130 @@
+//! A whole cluster in this process, for whoever writes objects: what is deployed, when clients may
+//! come in, what happens when a source file is saved, and the orderly end.
+
+mod guide;
+mod reload;
+mod settings;
+mod system;
+mod watch;
+
+use std::{
+    future::pending,
+    time::{Duration, Instant},
+};
+
+use serde_json::json;
+
+use crate::{builder::Source, failure::Result, output::Output};
+use guide::Guide;
+use reload::{Change, Deployer};
+use watch::Watch;
+
+pub(crate) use settings::Settings;
+pub(crate) use system::System;
+
+/// One run of `wasmverse dev`.
+#[derive(Debug)]
+pub(crate) struct Session {
+    system: System,
+    deployer: Deployer,
+    sources: Vec<Source>,
+    is_watching: bool,
+    output: Output,
+    began: Instant,
+}
+
+impl Session {
+    pub(crate) fn new(
+        system: System,
+        sources: Vec<Source>,
+        is_watching: bool,
+        output: Output,
+    ) -> Self {
+        let deployer = Deployer::new(sources.clone());
+        Self { system, deployer, sources, is_watching, output, began: Instant::now() }
+    }
+
+    /// Deploys, opens the client ports, and serves until it is dropped.
+    ///
+    /// # Errors
+    /// If the types cannot be built or deployed (unless it watches: then the next save may mend
+    /// it), or if a port cannot be had.
+    pub(crate) async fn serve(&mut self) -> Result<()> {
+        self.system.reserve_ports().await?;
+        let mut watch = match self.is_watching {
+            true => Some(Watch::begin(&self.sources)?),
+            false => None,
+        };
+        loop {
+            match (self.deployer.deploy(self.system.node()).await, &mut watch) {
+                (Ok(_), _) => break,
+                (Err(failure), None) => return Err(failure),
+                (Err(failure), Some(watch)) => {
+                    self.output.failure(&failure);
+                    self.output.note("waiting for the next save");
+                    watch.changed().await;
+                }
+            }
+        }
+        self.system.open().await?;
+        self.announce()?;
+        match watch {
+            Some(watch) => self.follow(watch).await,
+            None => pending().await,
+        }
+    }
+
+    /// Ends it in order: clients, then objects.
+    pub(crate) async fn stop(&mut self) {
+        self.output.note("stopping: saving what objects hold");
+        self.system.stop().await;
+    }
+
+    fn announce(&self) -> Result<()> {
+        let took = self.began.elapsed();
+        let types = self.system.node().types().borrow().clone();
+        let guide = Guide::new(self.system.addresses(), &types);
+        let json = json!({
+            "event": "ready",
+            "http": guide.http_url(),
+            "grpc": guide.grpc_url(),
+            "types": types.iter().map(|t| t.type_name.as_str()).collect::<Vec<_>>(),
+            "millis": millis(took),
+        });
+        self.output.result(&json, || guide.text(self.system.state(), took))
+    }
+
+    /// Swaps in what is saved, and says how it went; nothing that goes wrong ends it.
+    async fn follow(&mut self, mut watch: Watch) -> Result<()> {
+        loop {
+            let saved = watch.changed().await;
+            match self.deployer.deploy(self.system.node()).await {
+                Ok(changes) => self.tell(&changes, saved.elapsed())?,
+                Err(failure) => {
+                    self.output.failure(&failure);
+                    self.output.note("the code from before serves on; waiting for the next save");
+                }
+            }
+        }
+    }
+
+    fn tell(&self, changes: &[Change], took: Duration) -> Result<()> {
+        for change in changes {
+            let json = json!({
+                "event": "swapped",
+                "millis": millis(took),
+                "type": change.rollout.type_name,
+                "rollout": change.rollout,
+            });
+            self.output.result(&json, || change.text(took))?;
+        }
+        if changes.is_empty() {
+            self.output.note("saved: no component changed");
+        }
+        Ok(())
+    }
+}
+
+fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,182 @@
+//! What `dev` prints when clients may come in: where, and the next two commands to type.
+
+use std::{fmt::Write as _, time::Duration};
+
+use serde_json::Value;
+use wasmverse_gate::Addresses;
+use wasmverse_node::TypeEntry;
+
+use crate::output::plural;
+
+/// Where the command line looks if it is not told.
+const DEFAULT_HTTP: &str = "127.0.0.1:8080";
+
+/// The words for one running system.
+#[derive(Debug)]
+pub(crate) struct Guide {
+    http: String,
+    grpc: String,
+    types: Vec<String>,
+    /// An object, a method of it and its argument, to try.
+    example: Option<(String, String, Option<String>)>,
+}
+
+impl Guide {
+    pub(crate) fn new(addresses: Option<Addresses>, types: &[TypeEntry]) -> Self {
+        let at = |pick: fn(&Addresses) -> String| addresses.as_ref().map_or_else(String::new, pick);
+        let described: Vec<(&str, Value)> = types
+            .iter()
+            .map(|t| (t.type_name.as_str(), serde_json::from_str(&t.spec.json).unwrap_or_default()))
+            .collect();
+        Self {
+            http: at(|addresses| addresses.http.to_string()),
+            grpc: at(|addresses| addresses.grpc.to_string()),
+            types: described.iter().map(|(name, _)| (*name).to_owned()).collect(),
+            example: example(&described),
+        }
+    }
+
+    pub(crate) fn http_url(&self) -> String {
+        format!("http://{}", self.http)
+    }
+
+    pub(crate) fn grpc_url(&self) -> String {
+        format!("grpc://{}", self.grpc)
+    }
+
+    pub(crate) fn text(&self, state: &str, took: Duration) -> String {
+        let mut text = format!(
+            "wasmverse runs {} after {} ms (Ctrl-C ends it)\n\n",
+            plural(self.types.len() as u64, "type"),
+            took.as_millis()
+        );
+        let mut say = |name: &str, value: &str| {
+            // Writing to a string does not fail.
+            let _ = writeln!(text, "  {name:6} {value}");
+        };
+        say("http", &self.http_url());
+        say("grpc", &self.grpc_url());
+        say("types", &self.types.join(", "));
+        say("state", state);
+        text += "\nnext, from another terminal:\n";
+        for command in self.next() {
+            let _ = writeln!(text, "  {command}");
+        }
+        text
+    }
+
+    /// The next two commands to type.
+    fn next(&self) -> [String; 2] {
+        let url = match self.http == DEFAULT_HTTP {
+            true => String::new(),
+            false => format!(" --url {}", self.http_url()),
+        };
+        let Some((object, method, argument)) = &self.example else {
+            return [format!("wasmverse types{url}"), format!("wasmverse deploy{url} FILE")];
+        };
+        let given = argument.as_deref().unwrap_or_default();
+        let space = if given.is_empty() { "" } else { " " };
+        [
+            format!("wasmverse call{url} {object} {method}{space}{given}"),
+            format!(
+                "curl -d {} {}/v1/objects/{object}/{method}",
+                non_empty(given),
+                self.http_url()
+            ),
+        ]
+    }
+}
+
+fn non_empty(argument: &str) -> &str {
+    if argument.is_empty() { "''" } else { argument }
+}
+
+/// A call that works with what is deployed: a counter if there is one, else the first method whose
+/// argument is simple enough to make up.
+fn example(types: &[(&str, Value)]) -> Option<(String, String, Option<String>)> {
+    let first = |(type_name, description): &(&str, Value)| {
+        let methods = description["methods"].as_array()?;
+        methods.iter().find_map(|method| {
+            let callable = method["callers"] != "objects";
+            let argument = callable.then(|| argument(&method["input"])).flatten()?;
+            let name = method["name"].as_str()?.to_owned();
+            Some((format!("{type_name}/first"), name, argument))
+        })
+    };
+    let counter = types.iter().find(|(name, _)| *name == "Counter");
+    counter.into_iter().chain(types).find_map(first)
+}
+
+/// An argument that fits a schema, quoted for a shell; `Some(None)`: it wants none.
+fn argument(schema: &Value) -> Option<Option<String>> {
+    let made_up = match (schema, schema["type"].as_str()) {
+        (Value::Null, _) | (_, Some("null")) => return Some(None),
+        (_, Some("integer" | "number")) => "5",
+        (_, Some("string")) => "'\"hello\"'",
+        (_, Some("boolean") | None) if schema.get("$ref").is_none() => "true",
+        _ => return None,
+    };
+    Some(Some(made_up.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn guide(http: &str, types: &[(&str, Value)]) -> Guide {
+        Guide {
+            http: http.to_owned(),
+            grpc: "127.0.0.1:49000".to_owned(),
+            types: types.iter().map(|(name, _)| (*name).to_owned()).collect(),
+            example: example(types),
+        }
+    }
+
+    fn counter() -> Value {
+        json!({"type": "Counter", "methods": [
+            {"name": "merge", "input": {"type": "object"}},
+            {"name": "add", "input": {"type": "integer", "format": "int64"}},
+            {"name": "value"},
+        ]})
+    }
+
+    #[test]
+    fn the_next_commands_are_calls_that_work() {
+        let types = [("Aaa", json!({"methods": [{"name": "a"}]})), ("Counter", counter())];
+        let expected = [
+            "wasmverse call Counter/first add 5",
+            "curl -d 5 http://127.0.0.1:8080/v1/objects/Counter/first/add",
+        ];
+        assert_eq!(guide("127.0.0.1:8080", &types).next(), expected);
+    }
+
+    #[test]
+    fn another_address_is_part_of_them() {
+        let types = [("Shy", json!({"methods": [{"name": "look", "callers": "both"}]}))];
+        let expected = [
+            "wasmverse call --url http://127.0.0.1:9 Shy/first look",
+            "curl -d '' http://127.0.0.1:9/v1/objects/Shy/first/look",
+        ];
+        assert_eq!(guide("127.0.0.1:9", &types).next(), expected);
+    }
+
+    #[test]
+    fn arguments_are_made_up_from_simple_schemas_only() {
+        assert_eq!(argument(&Value::Null), Some(None));
+        assert_eq!(argument(&json!(true)), Some(Some("true".into())));
+        assert_eq!(argument(&json!({"type": "string"})), Some(Some("'\"hello\"'".into())));
+        assert_eq!(argument(&json!({"type": "object"})), None);
+        assert_eq!(argument(&json!({"$ref": "#/x"})), None);
+    }
+
+    #[test]
+    fn everything_that_a_newcomer_needs_is_on_the_screen() {
+        let text = guide("127.0.0.1:8080", &[("Counter", counter())])
+            .text("./.wasmverse", Duration::from_millis(312));
+        for part in ["1 type after 312 ms", "http://127.0.0.1:8080", "grpc://127.0.0.1:49000"] {
+            assert!(text.contains(part), "{part} is missing in {text}");
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! The configuration of both processes in one, and what `dev` does differently: ports that nobody
+//! asked for are not opened, and the log is quiet.
+
+use std::{collections::BTreeSet, path::PathBuf};
+
+use wasmverse_daemon::config::{self, LogConfig, Source};
+
+use crate::failure::{Failure, Result};
+
+/// What the node logs here unless it was said: the words of `dev` are enough otherwise.
+const QUIET: &str = "warn";
+
+/// The configuration of node and gate.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) node: wasmverse_node::Config,
+    pub(crate) gate: wasmverse_gate::Config,
+    explicit: BTreeSet<String>,
+}
+
+impl Settings {
+    /// From file, environment and flags.
+    pub(crate) fn load(file: Option<PathBuf>, data_dir: Option<PathBuf>) -> Result<Self> {
+        let data_dir = data_dir.map(|folder| folder.display().to_string());
+        Self::of(&Source::from_args(file).flag("store.data_dir", data_dir))
+    }
+
+    fn of(source: &Source) -> Result<Self> {
+        let wrong = |error: config::Error| Failure::usage(error.to_string());
+        let node = config::load_explicit::<wasmverse_node::Config>(source).map_err(wrong)?;
+        let gate = config::load_explicit::<wasmverse_gate::Config>(source).map_err(wrong)?;
+        let explicit: BTreeSet<_> = node.explicit.into_iter().chain(gate.explicit).collect();
+        let mut settings = Self { node: node.config, gate: gate.config, explicit };
+        if !settings.is_explicit("log.filter") {
+            settings.node.log.filter = QUIET.to_owned();
+        }
+        Ok(settings)
+    }
+
+    /// Whether a key was set by file, environment or flag.
+    pub(crate) fn is_explicit(&self, key: &str) -> bool {
+        self.explicit.contains(key)
+    }
+
+    pub(crate) fn log(&self) -> &LogConfig {
+        &self.node.log
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(overrides: &[(&str, &str)]) -> Result<Settings> {
+        let overrides = overrides.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        Settings::of(&Source { overrides, ..Source::default() })
+    }
+
+    #[test]
+    fn each_process_finds_its_sections_and_what_was_said_is_known() {
+        let said = [("gate.http_listen", "127.0.0.1:0"), ("store.data_dir", "/tmp/verse")];
+        let settings = of(&said).unwrap();
+        assert_eq!(settings.gate.gate.http_listen, "127.0.0.1:0");
+        assert_eq!(settings.node.store.data_dir, PathBuf::from("/tmp/verse"));
+        assert!(settings.is_explicit("gate.http_listen") && !settings.is_explicit("node.listen"));
+    }
+
+    #[test]
+    fn the_log_is_quiet_unless_it_was_said() {
+        assert_eq!(of(&[]).unwrap().log().filter, QUIET);
+        assert_eq!(of(&[("log.filter", "debug")]).unwrap().log().filter, "debug");
+    }
+
+    #[test]
+    fn an_unknown_key_is_a_mistake_of_usage() {
+        assert_eq!(of(&[("gate.http_lisen", "x")]).unwrap_err().exit_code(), 2);
+    }
+}
