@@ -78,7 +78,9 @@ impl SqliteStore {
 impl Store for SqliteStore {
     fn add_revision(&self, new: NewRevision) -> Answer<'_, RevisionRecord> {
         async move {
-            revisions::verify(&new.component, &new.digest)?;
+            revisions::verify(new.component.clone(), new.digest)
+                .await
+                .map_err(|problem| Error::Refused(format!("a component: {problem}")))?;
             self.write(Work::AddRevision(Box::new(new))).await?.revision()
         }
         .boxed()

@@ -3,7 +3,7 @@
 //! The sample is the manual: it names every key, each with its default. A key without a default
 //! stands commented out, as an example: `# secret = "file:/run/secrets/wasmverse"`.
 
-use std::{collections::BTreeSet, path::PathBuf};
+use std::{collections::BTreeSet, path::Path};
 
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -11,12 +11,12 @@ use super::{Origin, Source, keys::Keys, load_explicit, print};
 
 /// What a sample gets wrong about `T`, in words; none: nothing. The file is loaded like any other,
 /// so sections of other processes may stand in it.
-pub fn differences<T: DeserializeOwned + Serialize + Default>(file: PathBuf) -> Vec<String> {
-    let text = match std::fs::read_to_string(&file) {
+pub fn differences<T: DeserializeOwned + Serialize + Default>(file: &Path) -> Vec<String> {
+    let text = match std::fs::read_to_string(file) {
         Ok(text) => text,
         Err(error) => return vec![format!("failed to read {}: {error}", file.display())],
     };
-    let source = Source { file: Some(file.clone()), ..Source::default() };
+    let source = Source { file: Some(file.into()), ..Source::default() };
     let loaded = match load_explicit::<T>(&source) {
         Ok(loaded) => loaded,
         Err(error) => return vec![error.to_string()],
@@ -31,7 +31,7 @@ pub fn differences<T: DeserializeOwned + Serialize + Default>(file: PathBuf) -> 
     }
     for key in &examples {
         let path: Vec<_> = key.split('.').map(str::to_owned).collect();
-        if let Err(error) = keys.place(&Origin::File(file.clone()), &path) {
+        if let Err(error) = keys.place(&Origin::File(file.into()), &path) {
             differences.push(error.to_string());
         }
     }

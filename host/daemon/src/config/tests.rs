@@ -290,7 +290,7 @@ fn a_sample_is_held_against_the_configuration() {
     let file = tempfile::NamedTempFile::new().unwrap();
     let differences = |text: &str| {
         std::fs::write(file.path(), text).unwrap();
-        sample::differences::<AdminAndLog>(file.path().into())
+        sample::differences::<AdminAndLog>(file.path())
     };
     let right =
         "[log]\nfilter = \"info\"\n# Or json.\nformat = \"text\"\n[admin]\n# token = \"x\"\n";

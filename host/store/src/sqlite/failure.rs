@@ -88,3 +88,17 @@ fn result_code(error: &sqlx::Error) -> Option<i32> {
     let extended: i32 = error.as_database_error()?.code()?.parse().ok()?;
     Some(extended & 0xff)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_that_breaks_at_the_commit_leaves_it_open() {
+        let broken = || sqlx::Error::Io(std::io::Error::other("gone"));
+        assert!(matches!(of(&broken()), Error::Unavailable(_)));
+        assert!(matches!(of_commit(&broken()), Error::Unknown(_)));
+        assert!(matches!(of_commit(&sqlx::Error::WorkerCrashed), Error::Unknown(_)));
+        assert!(matches!(of_commit(&sqlx::Error::PoolClosed), Error::Unavailable(_)));
+    }
+}

@@ -202,8 +202,9 @@ pub(super) async fn component(pool: &SqlitePool, digest: [u8; 32]) -> Result<Opt
             .fetch_optional(pool)
             .await
             .map_err(|error| failure::of(&error))?;
-    let Some(bytes) = found else { return Ok(None) };
-    revisions::verify(&bytes, &digest)
-        .map_err(|error| Error::Damaged(format!("a component has changed: {error}")))?;
-    Ok(Some(bytes.into()))
+    let Some(bytes) = found.map(Bytes::from) else { return Ok(None) };
+    revisions::verify(bytes.clone(), digest)
+        .await
+        .map_err(|problem| Error::Damaged(format!("a component has changed: {problem}")))?;
+    Ok(Some(bytes))
 }

@@ -69,16 +69,6 @@ enum Kind {
     Changed,
 }
 
-impl Kind {
-    /// Values per row: a changed one has an expected version.
-    fn values(self) -> usize {
-        match self {
-            Self::New => 9,
-            Self::Changed => 10,
-        }
-    }
-}
-
 /// The statements of every kind and size.
 pub(super) struct Statements {
     new: [Arc<str>; SIZES.len()],
@@ -104,48 +94,39 @@ impl Statements {
     }
 }
 
-/// Parameter 1 is the time; then come the values of each row.
 fn insert(rows: usize) -> String {
-    let values = values(rows, Kind::New, |p| {
-        let [object, id, shard, state @ ..] = p else { unreachable!("a row has nine values") };
-        format!("({object},{id},{shard},1,{},?1,?1,0)", state.join(","))
-    });
     format!(
-        "INSERT INTO objects (type, id, shard, version, state_json, state_bytes, schema, encoding, \
-         durability, revision, created_at, updated_at, deleted) VALUES {values} \
+        "INSERT INTO objects (type, id, shard, state_json, state_bytes, schema, encoding, \
+         durability, revision, created_at, updated_at, version, deleted) VALUES {} \
          ON CONFLICT (type, id) DO UPDATE SET shard = excluded.shard, \
          version = objects.version + 1, state_json = excluded.state_json, \
          state_bytes = excluded.state_bytes, schema = excluded.schema, \
          encoding = excluded.encoding, durability = excluded.durability, \
          revision = excluded.revision, created_at = excluded.created_at, \
          updated_at = excluded.updated_at, deleted = 0 WHERE objects.deleted = 1 \
-         RETURNING type, id, version"
+         RETURNING type, id, version",
+        vec!["(?,?,?,?,?,?,?,?,?,?,?,1,0)"; rows].join(",")
     )
 }
 
 fn update(rows: usize) -> String {
-    let values = values(rows, Kind::Changed, |p| format!("({})", p.join(",")));
     format!(
         "UPDATE objects SET shard = v.column3, version = objects.version + 1, \
          state_json = v.column4, state_bytes = v.column5, schema = v.column6, \
-         encoding = v.column7, durability = v.column8, revision = v.column9, updated_at = ?1 \
-         FROM (VALUES {values}) AS v WHERE objects.type = v.column1 AND objects.id = v.column2 \
-         AND objects.version = v.column10 AND objects.deleted = 0 \
-         RETURNING type, id, version"
+         encoding = v.column7, durability = v.column8, revision = v.column9, \
+         updated_at = v.column10 FROM (VALUES {}) AS v \
+         WHERE objects.type = v.column1 AND objects.id = v.column2 \
+         AND objects.version = v.column11 AND objects.deleted = 0 \
+         RETURNING type, id, version",
+        vec!["(?,?,?,?,?,?,?,?,?,?,?)"; rows].join(",")
     )
-}
-
-fn values(rows: usize, kind: Kind, row: impl Fn(&[String]) -> String) -> String {
-    let parameters: Vec<_> = (2..2 + rows * kind.values()).map(|n| format!("?{n}")).collect();
-    let rows: Vec<_> = parameters.chunks(kind.values()).map(row).collect();
-    rows.join(",")
 }
 
 /// Saves rows; the outer error leaves the transaction of no use.
 pub(super) async fn save(
     connection: &mut SqliteConnection,
     statements: &Statements,
-    rows: &[Row],
+    rows: &[&Row],
     now_micros: i64,
 ) -> Result<Vec<Result<Version, Error>>, sqlx::Error> {
     let mut answers: Vec<_> = rows.iter().map(|row| Err(row.conflict())).collect();
@@ -154,7 +135,7 @@ pub(super) async fn save(
     while begin < rows.len() {
         let (mut new, mut changed) = (Vec::new(), Vec::new());
         let mut places = HashMap::new();
-        for (place, row) in rows.iter().enumerate().skip(begin) {
+        for (place, row) in rows.iter().copied().enumerate().skip(begin) {
             if places.contains_key(&row.name()) {
                 break;
             }
@@ -214,7 +195,8 @@ impl Part<'_> {
     }
 
     async fn run(&mut self, kind: Kind, sql: Arc<str>, rows: &[&Row]) -> Result<(), sqlx::Error> {
-        let mut query = sqlx::query(AssertSqlSafe(sql)).bind(self.now_micros);
+        // Parameters without numbers: SQLite searches a list for every numbered one.
+        let mut query = sqlx::query(AssertSqlSafe(sql));
         for row in rows {
             let Save { object, shard, state, encoding, durability, revision, .. } = &row.save;
             let data = state.as_ref().map(|state| &*state.data);
@@ -228,10 +210,12 @@ impl Part<'_> {
                 .bind(state.as_ref().map(|state| state.schema))
                 .bind(encoding.as_str())
                 .bind(durability.as_str())
-                .bind(revision.0);
-            if kind == Kind::Changed {
-                query = query.bind(row.expected().ok().flatten());
-            }
+                .bind(revision.0)
+                .bind(self.now_micros)
+                .bind(match kind {
+                    Kind::New => Some(self.now_micros),
+                    Kind::Changed => row.expected().ok().flatten(),
+                });
         }
         for row in query.fetch_all(&mut *self.connection).await? {
             let name: (&str, &str) = (row.try_get("type")?, row.try_get("id")?);

@@ -28,6 +28,15 @@ pub(super) enum Work {
     ActivateRevision(TypeName, RevisionNumber),
 }
 
+impl Work {
+    fn rows(&self) -> Option<&[save::Row]> {
+        match self {
+            Self::Save(rows) => Some(rows),
+            Self::Delete(_) | Self::AddRevision(_) | Self::ActivateRevision(..) => None,
+        }
+    }
+}
+
 /// What came of it.
 pub(super) enum Done {
     Saved(Vec<Result<Version, Error>>),
@@ -122,15 +131,15 @@ async fn write(
     };
     match transaction(&mut connection, statements, works).await {
         Ok(done) => done.into_iter().map(Ok).collect(),
-        Err(Failed::Uncertain(error)) => fail(error),
-        Err(Failed::Nothing(error)) if works.len() == 1 => fail(error),
-        Err(Failed::Nothing(_)) => {
+        Err(Failed::Whole(error)) => fail(error),
+        Err(Failed::Within(error)) if works.len() == 1 => fail(error),
+        Err(Failed::Within(_)) => {
             let mut all = Vec::with_capacity(works.len());
             for work in works {
                 let alone = transaction(&mut connection, statements, std::slice::from_ref(work));
                 all.push(match alone.await {
                     Ok(mut done) => Ok(done.remove(0)),
-                    Err(Failed::Uncertain(error) | Failed::Nothing(error)) => Err(error),
+                    Err(Failed::Whole(error) | Failed::Within(error)) => Err(error),
                 });
             }
             all
@@ -140,15 +149,15 @@ async fn write(
 
 /// How a transaction failed.
 enum Failed {
-    /// Nothing was written.
-    Nothing(Error),
-    /// The commit itself failed: it is not tried again.
-    Uncertain(Error),
+    /// Some command is to blame, and nothing was written.
+    Within(Error),
+    /// It could not begin, or nobody knows how it ended: not to be tried again.
+    Whole(Error),
 }
 
 impl From<sqlx::Error> for Failed {
     fn from(error: sqlx::Error) -> Self {
-        Self::Nothing(failure::of(&error))
+        Self::Within(failure::of(&error))
     }
 }
 
@@ -158,29 +167,39 @@ async fn transaction(
     works: &[Work],
 ) -> Result<Vec<Done>, Failed> {
     let now_micros = now_micros();
-    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
+    let begun = connection.begin_with("BEGIN IMMEDIATE").await;
+    let mut transaction = begun.map_err(|error| Failed::Whole(failure::of(&error)))?;
     let mut done = Vec::with_capacity(works.len());
-    for work in works {
-        done.push(match work {
-            Work::Save(rows) => {
-                Done::Saved(save::save(&mut transaction, statements, rows, now_micros).await?)
+    while let Some(work) = works.get(done.len()) {
+        match work {
+            Work::Save(_) => {
+                // With the saves right behind it: one statement for the rows of many callers.
+                let batches = works[done.len()..].iter().map_while(Work::rows);
+                let rows: Vec<&save::Row> = batches.clone().flatten().collect();
+                let saved = save::save(&mut transaction, statements, &rows, now_micros).await?;
+                let mut saved = saved.into_iter();
+                let own = |batch: &[save::Row]| saved.by_ref().take(batch.len()).collect();
+                done.extend(batches.map(own).map(Done::Saved));
             }
             Work::Delete(object) => {
-                Done::Deleted(save::delete(&mut transaction, object, now_micros).await?)
+                let deleted = save::delete(&mut transaction, object, now_micros).await?;
+                done.push(Done::Deleted(deleted));
             }
             Work::AddRevision(new) => {
-                Done::Revision(revisions::add(&mut transaction, new, now_micros).await?)
+                let added = revisions::add(&mut transaction, new, now_micros).await?;
+                done.push(Done::Revision(added));
             }
-            Work::ActivateRevision(type_name, number) => {
-                Done::Revision(revisions::activate(&mut transaction, type_name, *number).await?)
+            Work::ActivateRevision(name, number) => {
+                let activated = revisions::activate(&mut transaction, name, *number).await?;
+                done.push(Done::Revision(activated));
             }
-        });
+        }
     }
     match transaction.commit().await {
         Ok(()) => Ok(done),
         Err(error) => Err(match failure::of_commit(&error) {
-            uncertain @ Error::Unknown(_) => Failed::Uncertain(uncertain),
-            error => Failed::Nothing(error),
+            unknown @ Error::Unknown(_) => Failed::Whole(unknown),
+            error => Failed::Within(error),
         }),
     }
 }
