@@ -1,6 +1,6 @@
 //! How complex a component may be: what bounds the time and the memory that compiling takes.
 
-use wasmparser::{Parser, Payload};
+use wasmparser::{FunctionBody, Operator, Parser, Payload};
 
 use crate::Refusal;
 
@@ -10,6 +10,8 @@ const PARTS_MAX: u32 = 256;
 const FUNCTIONS_MAX: u32 = 100_000;
 /// The largest function, in bytes: compiling costs more than its length.
 const FUNCTION_BYTES_MAX: u64 = 1 << 20;
+/// Blocks within blocks of one function: compiling takes time with the square of their depth.
+const BLOCKS_MAX: u32 = 5_000;
 /// Types, imports, exports and globals of all parts together.
 const ENTRIES_MAX: u32 = 200_000;
 /// Data and element segments of all parts together.
@@ -28,13 +30,7 @@ struct Census {
 pub(crate) fn check(bytes: &[u8]) -> Result<(), Refusal> {
     let mut census = Census::default();
     for payload in Parser::new(0).parse_all(bytes) {
-        let payload = payload.map_err(|error| {
-            Refusal::new(
-                format!("it is a damaged component ({error})"),
-                "build it again, and upload the whole file",
-            )
-        })?;
-        census.add(&payload)?;
+        census.add(&payload.map_err(damaged)?)?;
     }
     Ok(())
 }
@@ -53,7 +49,7 @@ impl Census {
                 if range.end - range.start > FUNCTION_BYTES_MAX {
                     return Err(too_many("bytes in one function", FUNCTION_BYTES_MAX));
                 }
-                Ok(())
+                depth(body)
             }
             Payload::TypeSection(section) => self.entries(section.count()),
             Payload::ImportSection(section) => self.entries(section.count()),
@@ -82,6 +78,32 @@ impl Census {
     fn segments(&mut self, more: u32) -> Result<(), Refusal> {
         add(&mut self.segments, more, SEGMENTS_MAX, "data and element segments")
     }
+}
+
+/// Are the blocks of a function nested within reason?
+fn depth(body: &FunctionBody<'_>) -> Result<(), Refusal> {
+    let mut depth = 0_u32;
+    let mut operators = body.get_operators_reader().map_err(damaged)?;
+    while !operators.eof() {
+        match operators.read().map_err(damaged)? {
+            Operator::Block { .. }
+            | Operator::Loop { .. }
+            | Operator::If { .. }
+            | Operator::TryTable { .. } => {
+                add(&mut depth, 1, BLOCKS_MAX, "blocks within each other in one function")?;
+            }
+            Operator::End => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn damaged(error: wasmparser::BinaryReaderError) -> Refusal {
+    Refusal::new(
+        format!("it is a damaged component ({error})"),
+        "build it again, and upload the whole file",
+    )
 }
 
 fn add(sum: &mut u32, more: u32, limit: u32, what: &str) -> Result<(), Refusal> {
@@ -130,5 +152,17 @@ mod tests {
         let text = format!("(component (core module (func {body})))");
         let refusal = check(&wat::parse_str(text).unwrap()).unwrap_err();
         assert!(refusal.cause.contains("one function"), "{refusal}");
+    }
+
+    #[test]
+    fn blocks_nested_too_deeply_are_refused_and_many_beside_each_other_are_fine() {
+        let nested = |depth| format!("{}{}", "block ".repeat(depth), "end ".repeat(depth));
+        let component = |body: String| {
+            wat::parse_str(format!("(component (core module (func {body})))")).unwrap()
+        };
+        assert_eq!(check(&component(nested(5_000))), Ok(()));
+        assert_eq!(check(&component("block end ".repeat(20_000))), Ok(()));
+        let refusal = check(&component(nested(5_001))).unwrap_err();
+        assert!(refusal.cause.contains("5000 blocks"), "{refusal}");
     }
 }
