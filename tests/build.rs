@@ -2,7 +2,7 @@
 //! their own that all profiles share, and tells the tests where they are.
 
 use std::{
-    env,
+    env, fs,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -10,37 +10,43 @@ use std::{
 const TARGET: &str = "wasm32-wasip2";
 const PROFILE: &str = "guest";
 
+/// Guests that are members of the workspace, beside the sample objects.
+const MEMBERS: [&str; 2] = ["chameleon", "prober"];
+/// Guests that are workspaces of their own: one is built in two ways. Whoever names another as a
+/// dependency stands before it.
+const LONERS: [&str; 2] = ["caller", "callee"];
+
 fn main() {
     let here = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets it"));
     let root = here.parent().expect("the tests lie in the workspace");
-    let guests = guests(root);
     for folder in ["Cargo.toml", "wit", "guest-sdk", "objects", "tests/guests"] {
         println!("cargo::rerun-if-changed={}", root.join(folder).display());
     }
     let target = target_folder();
-    build(root, &target, &guests);
-    for guest in &guests {
-        let file = format!("{}.wasm", guest.replace('-', "_"));
-        let path = target.join(TARGET).join(PROFILE).join(file);
+    let mut members = objects(root);
+    members.extend(MEMBERS.map(str::to_owned));
+    build(root, &target, members.iter().flat_map(|member| ["--package", member]));
+    for loner in LONERS {
+        build(&here.join("guests").join(loner), &target, []);
+    }
+    for guest in members.iter().map(String::as_str).chain(LONERS) {
+        let name = guest.replace('-', "_");
+        let path = target.join(TARGET).join(PROFILE).join(format!("{name}.wasm"));
         assert!(path.exists(), "{guest} made no component at {}", path.display());
-        let variable = format!("GUEST_{}", guest.replace('-', "_").to_uppercase());
-        println!("cargo::rustc-env={variable}={}", path.display());
+        println!("cargo::rustc-env=GUEST_{}={}", name.to_uppercase(), path.display());
     }
 }
 
-/// The packages below `objects` and `tests/guests`: folders are named like them.
-fn guests(root: &Path) -> Vec<String> {
-    let mut guests: Vec<_> = ["objects", "tests/guests"]
-        .into_iter()
-        .flat_map(|folder| {
-            std::fs::read_dir(root.join(folder)).expect("the folder of guests can be read")
-        })
+/// The sample objects: packages named like their folders.
+fn objects(root: &Path) -> Vec<String> {
+    let entries = fs::read_dir(root.join("objects")).expect("the folder of objects can be read");
+    let mut objects: Vec<_> = entries
         .map(|entry| entry.expect("its entries can be read").path())
         .filter(|path| path.join("Cargo.toml").exists())
         .map(|path| path.file_name().expect("a name").to_string_lossy().into_owned())
         .collect();
-    guests.sort();
-    guests
+    objects.sort();
+    objects
 }
 
 /// `target/guests`, whatever profile is built.
@@ -50,9 +56,9 @@ fn target_folder() -> PathBuf {
     out.ancestors().nth(4).expect("cargo's layout").join("guests")
 }
 
-fn build(root: &Path, target: &Path, guests: &[String]) {
+fn build<'a>(folder: &Path, target: &Path, packages: impl IntoIterator<Item = &'a str>) {
     let mut cargo = Command::new(env::var_os("CARGO").expect("cargo sets it"));
-    cargo.current_dir(root).args(["build", "--quiet", "--target", TARGET, "--profile", PROFILE]);
+    cargo.current_dir(folder).args(["build", "--quiet", "--target", TARGET, "--profile", PROFILE]);
     cargo.arg("--target-dir").arg(target);
     for setting in [
         r#"inherits="release""#,
@@ -65,7 +71,7 @@ fn build(root: &Path, target: &Path, guests: &[String]) {
     ] {
         cargo.arg("--config").arg(format!("profile.{PROFILE}.{setting}"));
     }
-    cargo.args(guests.iter().flat_map(|guest| ["--package", guest]));
+    cargo.args(packages);
     // What cargo set for this script concerns the host, not the guests.
     for variable in [
         "RUSTFLAGS",
@@ -84,6 +90,7 @@ fn build(root: &Path, target: &Path, guests: &[String]) {
     let status = cargo.status().expect("cargo runs");
     assert!(
         status.success(),
-        "the guests did not build; if {TARGET} is missing: rustup target add {TARGET}"
+        "the guests of {} did not build; if {TARGET} is missing: rustup target add {TARGET}",
+        folder.display()
     );
 }

@@ -13,6 +13,10 @@ pub const COUNTER: Guest = Guest(env!("GUEST_COUNTER"));
 pub const BANK_ACCOUNT: Guest = Guest(env!("GUEST_BANK_ACCOUNT"));
 /// See [`ECHO`].
 pub const MISCHIEF: Guest = Guest(env!("GUEST_MISCHIEF"));
+/// Calls `Tally`; see [`CALLEE`].
+pub const CALLER: Guest = Guest(env!("GUEST_CALLER"));
+/// The type `Tally`, which `Caller` calls.
+pub const CALLEE: Guest = Guest(env!("GUEST_CALLEE"));
 /// Looks for a way out of its sandbox.
 pub const PROBER: Guest = Guest(env!("GUEST_PROBER"));
 /// Does what the tests tell it; see [`chameleon`].

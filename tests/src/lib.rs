@@ -3,3 +3,4 @@
 pub mod corpus;
 pub mod forge;
 pub mod guests;
+pub mod stage;

@@ -46,7 +46,7 @@ function wordOf(attempt) {
     attempt();
     return "ok";
   } catch (error) {
-    return error.kind;
+    return error.payload.kind;
   }
 }
 

@@ -8,7 +8,7 @@ use super::{
 use crate::forge::Forge;
 
 /// All of them.
-pub(super) fn all() -> Vec<Ill> {
+pub fn all() -> Vec<Ill> {
     let plain = Forge::new("Complex").component();
     let with = |fields: String| {
         let mut forge = Forge::new("Complex");
@@ -21,7 +21,7 @@ pub(super) fn all() -> Vec<Ill> {
     vec![
         ill("200,000 functions", with("(func)".repeat(200_000)), &["function"]),
         ill("one function of 4 MB", with(format!("(func (local i32) {adds})")), &["function"]),
-        ill("blocks nested deeply", with(format!("(func {nest})")), &[]),
+        ill("blocks nested deeply", with(format!("(func {nest})")), &["blocks"]),
         ill("components nested deeply", component_nest(&plain, 2_000), &[]),
         ill("types nested deeply", type_nest(&plain, 10_000), &[]),
         ill("a thousand instances", instance_bomb(&plain, 1, 1_000), &["instance"]),

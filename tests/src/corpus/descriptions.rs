@@ -4,7 +4,7 @@ use super::{Ill, ill};
 use crate::forge::Forge;
 
 /// All of them.
-pub(super) fn all() -> Vec<Ill> {
+pub fn all() -> Vec<Ill> {
     let cases: &[(&'static str, &str, &'static [&'static str])] = &[
         ("a description that is empty", "", &["descri"]),
         ("a description that is no JSON", "once upon a time", &["json"]),
@@ -31,12 +31,12 @@ pub(super) fn all() -> Vec<Ill> {
         ("a limit below nothing", r#"{"type":"T","limits":{"cpu_ms":-1}}"#, &["limit|cpu_ms"]),
         ("a method without a name", r#"{"type":"T","methods":[{}]}"#, &["name"]),
         ("a method with a bad name", r#"{"type":"T","methods":[{"name":"a b"}]}"#, &["a b"]),
-        ("a method with an empty name", r#"{"type":"T","methods":[{"name":""}]}"#, &["name|method"]),
         (
-            "a method twice",
-            r#"{"type":"T","methods":[{"name":"run"},{"name":"run"}]}"#,
-            &["run"],
+            "a method with an empty name",
+            r#"{"type":"T","methods":[{"name":""}]}"#,
+            &["name|method"],
         ),
+        ("a method twice", r#"{"type":"T","methods":[{"name":"run"},{"name":"run"}]}"#, &["run"]),
         (
             "a mode nobody knows",
             r#"{"type":"T","methods":[{"name":"run","mode":"maybe"}]}"#,
@@ -55,7 +55,9 @@ pub(super) fn all() -> Vec<Ill> {
     ];
     let mut all: Vec<_> = cases
         .iter()
-        .map(|(name, description, says)| ill(name, Forge::describing(description).component(), says))
+        .map(|(name, description, says)| {
+            ill(name, Forge::describing(description).component(), says)
+        })
         .collect();
     let deep = format!(r#"{{"type":"T","methods":{}1{}}}"#, "[".repeat(20_000), "]".repeat(20_000));
     all.push(ill("a description nested deeply", Forge::describing(&deep).component(), &["descri"]));

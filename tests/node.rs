@@ -1,0 +1,20 @@
+//! A node with real components: every promise of turns, sleep, saves and hot reload.
+
+#[path = "node/calls.rs"]
+mod calls;
+#[path = "node/effects.rs"]
+mod effects;
+#[path = "node/existence.rs"]
+mod existence;
+#[path = "node/reload.rs"]
+mod reload;
+#[path = "node/saves.rs"]
+mod saves;
+#[path = "node/sleep.rs"]
+mod sleep;
+#[path = "node/stop.rs"]
+mod stop;
+#[path = "node/traps.rs"]
+mod traps;
+#[path = "node/world.rs"]
+mod world;
