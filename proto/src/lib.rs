@@ -38,3 +38,9 @@ pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descrip
 
 /// The version of the protocol between processes.
 pub const PROTOCOL: u32 = 1;
+
+/// The largest call or reply that passes between processes; a type's own limits are far below.
+pub const FRAME_BYTES_MAX: usize = 8 << 20;
+
+/// The largest message between processes: the largest frame, and a batch of small ones with it.
+pub const MESSAGE_BYTES_MAX: usize = 16 << 20;

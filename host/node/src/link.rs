@@ -10,9 +10,9 @@ use futures_util::Stream;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
-use wasmverse_core::{CallError, ErrorKind, ShardCount};
+use wasmverse_core::{CallError, ErrorKind, Reply, ShardCount};
 use wasmverse_proto::{
-    PROTOCOL,
+    FRAME_BYTES_MAX, PROTOCOL,
     convert::{frame_to_call, reply_to_frame},
     node::{CallFrame, Frames, Hello, ReplyFrame},
 };
@@ -112,8 +112,23 @@ impl Links {
                 () = self.ending.cut.cancelled() => Err(draining().maybe_executed()),
             }
         };
-        reply_to_frame(id, reply.await)
+        reply_to_frame(id, passable(reply.await))
     }
+}
+
+/// An answer, unless it is too large to pass: the others on its link shall not fail with it.
+fn passable(answer: Result<Reply, CallError>) -> Result<Reply, CallError> {
+    let size = match &answer {
+        Ok(Reply::Payload(payload)) => payload.len(),
+        Ok(Reply::Done | Reply::Exists(_)) => 0,
+        Err(error) => error.details().len() + error.message().len() + error.code().len(),
+    };
+    if size <= FRAME_BYTES_MAX {
+        return answer;
+    }
+    let problem =
+        format!("the answer has {size} bytes: at most {FRAME_BYTES_MAX} pass between processes");
+    Err(CallError::new(ErrorKind::Trapped, problem).maybe_executed())
 }
 
 fn overloaded() -> CallError {

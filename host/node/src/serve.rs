@@ -12,11 +12,10 @@ use tonic::{
 };
 use wasmverse_core::{CallError, ErrorKind};
 use wasmverse_proto::{
-    DESCRIPTORS,
+    DESCRIPTORS, MESSAGE_BYTES_MAX,
     convert::error_to_status,
     node::node_service_server::{NodeService, NodeServiceServer},
 };
-use wasmverse_router::MESSAGE_BYTES_MAX;
 
 use crate::link::Ending;
 
@@ -50,11 +49,12 @@ pub(crate) async fn serve<S: NodeService>(
     );
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<NodeServiceServer<S>>().await;
-    let reflection = tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(DESCRIPTORS)
-        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-        .build_v1()
-        .expect("our own descriptors are whole");
+    let reflection = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(DESCRIPTORS)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    let whole = "our own descriptors are whole";
     let serving = Server::builder()
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
@@ -62,7 +62,9 @@ pub(crate) async fn serve<S: NodeService>(
         .http2_keepalive_interval(Some(PING_EVERY))
         .http2_keepalive_timeout(Some(PING_TIMEOUT))
         .add_service(health_service)
-        .add_service(reflection)
+        .add_service(reflection().build_v1().expect(whole))
+        // What older tools ask for.
+        .add_service(reflection().build_v1alpha().expect(whole))
         .add_service(guarded)
         .serve_with_incoming_shutdown(
             TcpIncoming::from(listener).with_nodelay(Some(true)),

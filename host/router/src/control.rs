@@ -8,10 +8,8 @@ use tonic::{
     service::{Interceptor, interceptor::InterceptedService},
     transport::{Channel, Endpoint},
 };
-use wasmverse_proto::node::node_service_client::NodeServiceClient;
+use wasmverse_proto::{MESSAGE_BYTES_MAX, node::node_service_client::NodeServiceClient};
 
-/// The largest message between processes: a payload of 4 MiB among a batch of others.
-pub const MESSAGE_BYTES_MAX: usize = 16 << 20;
 /// What a peer may send before we have read it, on one stream and in all.
 const STREAM_WINDOW_BYTES: u32 = 8 << 20;
 const CONNECTION_WINDOW_BYTES: u32 = 16 << 20;

@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Instant};
 use futures_util::{FutureExt as _, future::BoxFuture};
 use tokio::time::timeout_at;
 use tonic::Status;
-use wasmverse_core::{Action, Call, CallError, ErrorKind, Reply};
+use wasmverse_core::{Call, CallError, ErrorKind, Reply};
 use wasmverse_proto::convert::{call_to_frame, frame_to_reply, status_to_error};
 
 use crate::{
@@ -20,11 +20,12 @@ impl Peer {
         self: &Arc<Self>,
         call: Call,
         shard: u32,
+        size: usize,
     ) -> BoxFuture<'static, Result<Reply, CallError>> {
         let peer = Arc::clone(self);
         async move {
             let object = call.object.clone();
-            let answered = peer.bring(call, shard).await;
+            let answered = peer.bring(call, shard, size).await;
             answered.map_err(|error| {
                 peer.metrics.count(&error);
                 error.about(&object)
@@ -33,12 +34,9 @@ impl Peer {
         .boxed()
     }
 
-    async fn bring(&self, call: Call, shard: u32) -> Result<Reply, CallError> {
-        let bytes = match &call.action {
-            Action::Invoke(invocation) => u32::try_from(invocation.payload.len()),
-            Action::Create | Action::Delete | Action::Exists => Ok(0),
-        };
-        let room = bytes.ok().and_then(|bytes| self.large.try_acquire_many(bytes).ok());
+    async fn bring(&self, call: Call, shard: u32, size: usize) -> Result<Reply, CallError> {
+        let size = u32::try_from(size).ok();
+        let room = size.and_then(|size| self.large.try_acquire_many(size).ok());
         let Some(_room) = room else {
             return Err(CallError::new(ErrorKind::Overloaded, "too much is under way to the node"));
         };

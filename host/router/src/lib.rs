@@ -17,7 +17,7 @@ use futures_util::future::BoxFuture;
 use wasmverse_core::{Call, CallError, Reply};
 
 pub use config::{LinkBounds, RouterConfig};
-pub use control::{Bearer, Control, MESSAGE_BYTES_MAX};
+pub use control::{Bearer, Control};
 pub use router::Router;
 pub use types::Types;
 

@@ -52,20 +52,22 @@ pub(crate) fn first_control(peer: &Peer) -> Option<Control> {
 async fn keep_linked(peer: &Peer) {
     let mut backoff = BACKOFF_MIN;
     loop {
+        let began = Instant::now();
         let (lost, was_up) = match while_waiting(peer, dial_any(peer)).await {
-            Ok(link) => {
-                backoff = BACKOFF_MIN;
-                (follow(peer, link).await, true)
-            }
+            Ok(link) => (follow(peer, link).await, true),
             Err(error) => (error, false),
         };
         peer.trouble.store(Some(Arc::new(lost.clone())));
         if was_up {
             tracing::warn!(error = %lost, "lost the link to the node");
+        } else {
+            peer.metrics.dials_failed.increment(1);
+            tracing::debug!(error = %lost, "failed to reach a node");
+        }
+        if was_up && began.elapsed() > BACKOFF_MAX {
+            backoff = BACKOFF_MIN;
             continue;
         }
-        peer.metrics.dials_failed.increment(1);
-        tracing::debug!(error = %lost, "failed to reach a node");
         let jitter = 0.5 + rand::random::<f64>() / 2.0;
         while_waiting(peer, tokio::time::sleep(backoff.mul_f64(jitter))).await;
         backoff = (backoff * 2).min(BACKOFF_MAX);

@@ -12,7 +12,7 @@ use tokio::{
     time::timeout_at,
 };
 use wasmverse_core::{Action, Call, CallError, ErrorKind, NodeId, ObjectId, Reply};
-use wasmverse_proto::convert::call_to_frame;
+use wasmverse_proto::{FRAME_BYTES_MAX, convert::call_to_frame};
 
 use crate::{
     Control, RouterConfig, control,
@@ -63,37 +63,34 @@ impl Peer {
         }
     }
 
-    /// Whether this is how the peer is called.
-    pub(crate) fn answers_to(&self, name: &NodeId) -> bool {
-        match &*self.latest.load() {
-            Some(linked) => linked.node == *name || linked.address == name.as_str(),
-            None => self.config.nodes.iter().any(|address| address == name.as_str()),
-        }
-    }
-
     /// Queues a call; its place is taken when this returns.
     pub(crate) fn call(self: &Arc<Self>, call: Call, shard: u32) -> BoxFuture<'static, Answer> {
         self.metrics.calls.increment(1);
-        if self.is_large(&call) {
-            return self.call_apart(call, shard);
+        let size = size(&call);
+        if size > FRAME_BYTES_MAX {
+            return self.refuse(too_large(size), &call.object);
+        }
+        if size > self.config.bounds.large_payload_bytes {
+            return self.call_apart(call, shard, size);
         }
         let (object, deadline) = (call.object.clone(), call.deadline);
         let frame = call_to_frame(0, shard, call, Instant::now());
         match self.outbox.call(frame, deadline) {
             Ok(ticket) => answer(ticket, object, deadline, Arc::clone(&self.metrics)).boxed(),
-            Err(error) => {
-                self.metrics.count(&error);
-                std::future::ready(Err(error.about(&object))).boxed()
-            }
+            Err(error) => self.refuse(error, &object),
         }
     }
 
     /// Queues a call that nobody waits for. However large, it keeps its place among the others.
     pub(crate) fn send(&self, call: Call, shard: u32) {
         self.metrics.sends.increment(1);
-        let (object, deadline) = (call.object.clone(), call.deadline);
-        let frame = call_to_frame(0, shard, call, Instant::now());
-        if let Err(error) = self.outbox.send(frame, deadline) {
+        let (object, deadline, size) = (call.object.clone(), call.deadline, size(&call));
+        let queued = if size > FRAME_BYTES_MAX {
+            Err(too_large(size))
+        } else {
+            self.outbox.send(call_to_frame(0, shard, call, Instant::now()), deadline)
+        };
+        if let Err(error) = queued {
             self.metrics.sends_lost.increment(1);
             tracing::debug!(%object, %error, "dropped a one-way call");
         }
@@ -108,14 +105,28 @@ impl Peer {
         .retry_after(Duration::from_secs(1))
     }
 
-    fn is_large(&self, call: &Call) -> bool {
-        match &call.action {
-            Action::Invoke(invocation) => {
-                invocation.payload.len() > self.config.bounds.large_payload_bytes
-            }
-            Action::Create | Action::Delete | Action::Exists => false,
-        }
+    fn refuse(&self, error: CallError, object: &ObjectId) -> BoxFuture<'static, Answer> {
+        self.metrics.count(&error);
+        std::future::ready(Err(error.about(object))).boxed()
     }
+}
+
+/// What a call takes on the wire, without its names.
+fn size(call: &Call) -> usize {
+    match &call.action {
+        Action::Invoke(invocation) => {
+            invocation.payload.len()
+                + invocation.method.len()
+                + invocation.key.as_ref().map_or(0, |key| key.len())
+        }
+        Action::Create | Action::Delete | Action::Exists => 0,
+    }
+}
+
+fn too_large(size: usize) -> CallError {
+    let problem =
+        format!("the call has {size} bytes: at most {FRAME_BYTES_MAX} pass between processes");
+    CallError::new(ErrorKind::InvalidArgument, problem)
 }
 
 async fn answer(

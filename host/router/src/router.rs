@@ -6,7 +6,7 @@ use futures_util::{FutureExt as _, future::BoxFuture};
 use tokio::sync::watch;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::Instrument as _;
-use wasmverse_core::{Call, CallError, ErrorKind, NodeId, ObjectId, Placement, Reply, ShardCount};
+use wasmverse_core::{Call, CallError, NodeId, ObjectId, Placement, Reply, ShardCount};
 
 use crate::{Callee, Control, RouterConfig, Types, link, peer::Peer, types};
 
@@ -21,7 +21,7 @@ struct View {
 
 enum Way {
     /// All objects are in this process.
-    Local { callee: Arc<dyn Callee>, names: Vec<NodeId> },
+    Local(Arc<dyn Callee>),
     /// All objects are at this peer.
     Remote { peer: Arc<Peer>, types: watch::Receiver<Option<Types>>, fallback: Option<Control> },
 }
@@ -29,13 +29,7 @@ enum Way {
 impl Router {
     /// For a process that hosts every object itself.
     pub fn local(callee: Arc<dyn Callee>, shards: ShardCount) -> Self {
-        Self(Arc::new(View { shards, way: Way::Local { callee, names: Vec::new() } }))
-    }
-
-    /// As [`Self::local`], for a node of these names (its id, the address it advertises): an
-    /// object that is pinned to a node of another name is `unavailable`.
-    pub fn local_as(callee: Arc<dyn Callee>, shards: ShardCount, names: Vec<NodeId>) -> Self {
-        Self(Arc::new(View { shards, way: Way::Local { callee, names } }))
+        Self(Arc::new(View { shards, way: Way::Local(callee) }))
     }
 
     /// For a process that hosts none: the first of the configured nodes that answers serves all
@@ -57,7 +51,7 @@ impl Router {
     /// A client of the node's own service (types, objects, logs); none if this process is the node.
     pub fn control(&self) -> Option<Control> {
         match &self.0.way {
-            Way::Local { .. } => None,
+            Way::Local(_) => None,
             Way::Remote { peer, fallback, .. } => match &*peer.latest.load() {
                 Some(linked) => Some(linked.control.clone()),
                 None => fallback.clone(),
@@ -69,7 +63,7 @@ impl Router {
     /// process that hosts them.
     pub fn types(&self) -> watch::Receiver<Option<Types>> {
         match &self.0.way {
-            Way::Local { .. } => watch::channel(None).1,
+            Way::Local(_) => watch::channel(None).1,
             Way::Remote { types, .. } => types.clone(),
         }
     }
@@ -77,29 +71,21 @@ impl Router {
     /// The node that serves all objects, while it is reached; none if this process is the node.
     pub fn linked(&self) -> Option<NodeId> {
         match &self.0.way {
-            Way::Local { .. } => None,
+            Way::Local(_) => None,
             Way::Remote { peer, .. } => {
                 peer.linked.borrow().as_ref().map(|linked| linked.node.clone())
             }
         }
     }
 
-    /// The shard of an object (0 for one that is pinned to a node), if it can be reached at all.
+    /// The shard of an object; 0 for one that is pinned to a node, which says itself whether it
+    /// is the one.
     fn place(&self, object: &ObjectId) -> Result<u32, CallError> {
-        let node = match self.0.shards.place(object) {
-            Ok(Placement::Shard(shard)) => return Ok(u32::from(shard.0)),
-            Ok(Placement::Node(node)) => node,
-            Err(error) => return Err(CallError::from(error).about(object)),
-        };
-        let here = match &self.0.way {
-            Way::Local { names, .. } => names.is_empty() || names.contains(&node),
-            Way::Remote { peer, .. } => peer.answers_to(&node),
-        };
-        if here {
-            return Ok(0);
+        match self.0.shards.place(object) {
+            Ok(Placement::Shard(shard)) => Ok(shard.0.into()),
+            Ok(Placement::Node(_)) => Ok(0),
+            Err(error) => Err(CallError::from(error).about(object)),
         }
-        let problem = format!("the object is pinned to the node {node}, which is not there");
-        Err(CallError::new(ErrorKind::Unavailable, problem).about(object))
     }
 }
 
@@ -111,7 +97,7 @@ impl Callee for Router {
         };
         let span = tracing::debug_span!("router.call", object = %call.object, shard);
         let calling = match &self.0.way {
-            Way::Local { callee, .. } => span.in_scope(|| callee.call(call)),
+            Way::Local(callee) => span.in_scope(|| callee.call(call)),
             Way::Remote { peer, .. } => peer.call(call, shard),
         };
         if span.is_disabled() { calling } else { calling.instrument(span).boxed() }
@@ -119,7 +105,7 @@ impl Callee for Router {
 
     fn send(&self, call: Call) {
         match (self.place(&call.object), &self.0.way) {
-            (Ok(_), Way::Local { callee, .. }) => callee.send(call),
+            (Ok(_), Way::Local(callee)) => callee.send(call),
             (Ok(shard), Way::Remote { peer, .. }) => peer.send(call, shard),
             (Err(error), _) => {
                 tracing::debug!(object = %call.object, %error, "dropped a one-way call");
@@ -131,7 +117,7 @@ impl Callee for Router {
 impl fmt::Debug for Router {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0.way {
-            Way::Local { .. } => f.write_str("Router(local)"),
+            Way::Local(_) => f.write_str("Router(local)"),
             Way::Remote { peer, .. } => write!(f, "Router({})", peer.config.nodes.join(", ")),
         }
     }

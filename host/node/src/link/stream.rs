@@ -22,7 +22,7 @@ use wasmverse_proto::{
 use wasmverse_router::Callee;
 
 use super::{
-    Bounds, Ending, draining, overloaded,
+    Bounds, Ending, draining, overloaded, passable,
     running::{Ended, Running},
 };
 
@@ -166,6 +166,7 @@ impl<S: Stream<Item = Result<Frames, Status>> + Unpin> LinkStream<S> {
     }
 
     fn give_out(&mut self, id: u64, answer: Result<Reply, CallError>) {
+        let answer = passable(answer);
         self.out_bytes += match &answer {
             Ok(Reply::Payload(payload)) => payload.len(),
             Ok(Reply::Done | Reply::Exists(_)) => 0,

@@ -174,21 +174,32 @@ async fn beyond_its_bounds_a_router_is_overloaded() {
 }
 
 #[tokio::test]
-async fn pins_are_followed_or_refused() {
+async fn a_pin_that_is_none_is_refused_and_the_node_itself_decides_on_the_others() {
     let (node, router) = pair().await;
-    assert!(router.call(call("a", "echo", "")).await.is_ok());
-    let there = [format!("node#{}/x", node.address), "shard#7/x".into()];
-    for id in &there {
+    for id in ["shard#7/x", "node#elsewhere:1/x"] {
         assert!(router.call(call(id, "echo", "")).await.is_ok(), "{id}");
     }
-    for (id, kind) in [
-        ("node#elsewhere:1/x", ErrorKind::Unavailable),
-        ("node#nowhere/x", ErrorKind::InvalidArgument),
-        ("shard#8192/x", ErrorKind::InvalidArgument),
-    ] {
+    for id in ["node#nowhere/x", "shard#8192/x"] {
         let error = router.call(call(id, "echo", "")).await.unwrap_err();
-        assert_eq!((error.kind(), error.may_have_executed()), (kind, false), "{id}");
+        assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{id}");
     }
+    assert_eq!(node.fake.ids().len(), 2);
+}
+
+#[tokio::test]
+async fn what_is_too_large_to_pass_fails_alone() {
+    let (node, router) = pair().await;
+    let held = tokio::join!(
+        router.call(call("a", "big", (9 << 20).to_string())),
+        router.call(call("a", "echo", vec![0; 9 << 20])),
+        router.call(call("a", "echo", "")),
+    );
+    assert_eq!(held.0.unwrap_err().kind(), ErrorKind::Trapped);
+    assert_eq!(held.1.unwrap_err().kind(), ErrorKind::InvalidArgument);
+    assert!(held.2.is_ok());
+    router.send(call("b", "echo", vec![0; 9 << 20]));
+    assert!(router.call(call("a", "echo", "")).await.is_ok());
+    assert_eq!(node.fake.ids(), ["a", "a", "a"]);
 }
 
 #[tokio::test]
