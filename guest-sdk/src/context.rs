@@ -7,10 +7,7 @@ use std::{
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{
-    Error, Link, ObjectId, Request, Result, Target, codec,
-    reference::Outgoing,
-};
+use crate::{Error, Link, ObjectId, Request, Result, Target, codec, reference::Outgoing};
 
 /// The turn that is running, and everything that an object may ask of the platform.
 ///

@@ -84,7 +84,8 @@ struct Fields {
     message: String,
     details: Vec<u8>,
     maybe_executed: bool,
-    retry_after: Option<Duration>,
+    /// 0: not known.
+    retry_after_millis: u32,
     attributes: Vec<(String, String)>,
 }
 
@@ -110,7 +111,7 @@ impl Error {
             message: message.into(),
             details: Vec::new(),
             maybe_executed: false,
-            retry_after: None,
+            retry_after_millis: 0,
             attributes: Vec::new(),
         }))
     }
@@ -149,7 +150,8 @@ impl Error {
 
     /// When to try again, if that is known.
     pub fn retry_after(&self) -> Option<Duration> {
-        self.0.retry_after
+        let millis = self.0.retry_after_millis;
+        (millis > 0).then(|| Duration::from_millis(millis.into()))
     }
 
     /// What else is known (`object`, `chain` …).
@@ -177,21 +179,18 @@ impl std::error::Error for Error {}
 
 #[cfg(target_family = "wasm")]
 mod wire {
-    use std::time::Duration;
-
     use super::{Error, ErrorKind, Fields};
     use crate::generated::object::wasmverse::object::types::Failure;
 
     impl From<Failure> for Error {
         fn from(failure: Failure) -> Self {
-            let retry = u64::from(failure.retry_after_millis);
             Self(Box::new(Fields {
                 kind: ErrorKind::from_name(&failure.kind).unwrap_or(ErrorKind::Internal),
                 code: failure.code,
                 message: failure.message,
                 details: failure.details,
                 maybe_executed: failure.maybe_executed,
-                retry_after: (retry > 0).then(|| Duration::from_millis(retry)),
+                retry_after_millis: failure.retry_after_millis,
                 attributes: failure.attributes,
             }))
         }
@@ -200,14 +199,13 @@ mod wire {
     impl From<Error> for Failure {
         fn from(error: Error) -> Self {
             let fields = *error.0;
-            let retry = fields.retry_after.unwrap_or_default().as_millis();
             Self {
                 kind: fields.kind.as_str().into(),
                 code: fields.code,
                 message: fields.message,
                 details: fields.details,
                 maybe_executed: fields.maybe_executed,
-                retry_after_millis: u32::try_from(retry).unwrap_or(u32::MAX),
+                retry_after_millis: fields.retry_after_millis,
                 attributes: fields.attributes,
             }
         }

@@ -201,10 +201,7 @@ impl TestContext {
 
     /// Answers whatever is asked from now on, as JSON bytes; `None` leaves it to the answers given
     /// before. What nobody answers is `not-found` for a call, `false` for `exists`, done for the rest.
-    pub fn answer_with(
-        &self,
-        answer: impl FnMut(&Asked) -> Option<Result<Vec<u8>>> + 'static,
-    ) {
+    pub fn answer_with(&self, answer: impl FnMut(&Asked) -> Option<Result<Vec<u8>>> + 'static) {
         self.world.borrow_mut().answers.push(Box::new(answer));
     }
 
@@ -315,7 +312,7 @@ impl Link {
     }
 
     /// Records what is asked, and finds the last answer given for it.
-    fn ask(&self, asked: Asked) -> Result<Option<Vec<u8>>> {
+    fn ask(&self, asked: &Asked) -> Result<Option<Vec<u8>>> {
         let world = self.world()?;
         let what = asked.what;
         if !matches!(what, What::Call | What::Exists) && world.borrow().read_only {
@@ -324,7 +321,7 @@ impl Link {
         world.borrow_mut().asked.push(asked.clone());
         // Taken out while they run, so that an answer may use the context.
         let mut answers = std::mem::take(&mut world.borrow_mut().answers);
-        let answer = answers.iter_mut().rev().find_map(|answer| answer(&asked));
+        let answer = answers.iter_mut().rev().find_map(|answer| answer(asked));
         let mut world = world.borrow_mut();
         answers.append(&mut world.answers);
         world.answers = answers;
@@ -339,7 +336,7 @@ impl Link {
     }
 
     pub(crate) fn call(&self, call: &Outgoing<'_>) -> Result<Vec<u8>> {
-        self.ask(asked(What::Call, call)).map(Option::unwrap_or_default)
+        self.ask(&asked(What::Call, call)).map(Option::unwrap_or_default)
     }
 
     pub(crate) fn call_many(&self, calls: &[&Outgoing<'_>]) -> Vec<Result<Vec<u8>>> {
@@ -347,19 +344,19 @@ impl Link {
     }
 
     pub(crate) fn send(&self, call: &Outgoing<'_>) -> Result<()> {
-        self.ask(asked(What::Send, call)).map(drop)
+        self.ask(&asked(What::Send, call)).map(drop)
     }
 
     pub(crate) fn create(&self, object: &ObjectId) -> Result<()> {
-        self.ask(plain(What::Create, object)).map(drop)
+        self.ask(&plain(What::Create, object)).map(drop)
     }
 
     pub(crate) fn delete(&self, object: &ObjectId) -> Result<()> {
-        self.ask(plain(What::Delete, object)).map(drop)
+        self.ask(&plain(What::Delete, object)).map(drop)
     }
 
     pub(crate) fn exists(&self, object: &ObjectId) -> Result<bool> {
-        Ok(self.ask(plain(What::Exists, object))?.as_deref() == Some(b"true"))
+        Ok(self.ask(&plain(What::Exists, object))?.as_deref() == Some(b"true"))
     }
 
     pub(crate) fn push(&self, to: &[&str], event: &str, data: &[u8]) -> Result<()> {

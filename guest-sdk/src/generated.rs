@@ -12,6 +12,6 @@
 
 #[cfg(target_family = "wasm")]
 #[allow(missing_docs, unreachable_pub, unsafe_code, clippy::all, reason = "generated")]
-#[allow(clippy::allow_attributes, clippy::allow_attributes_without_reason, reason = "generated")]
+#[allow(clippy::pedantic, clippy::nursery, clippy::restriction, reason = "generated")]
 #[rustfmt::skip]
 pub mod object;

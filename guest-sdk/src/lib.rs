@@ -93,12 +93,12 @@ pub mod __private {
     pub use schemars;
     pub use serde;
 
+    #[cfg(target_family = "wasm")]
+    pub use crate::generated::object as bindings;
     pub use crate::{
         description::{Method, Type},
         object::{restore, save},
     };
-    #[cfg(target_family = "wasm")]
-    pub use crate::generated::object as bindings;
 
     pub mod codec {
         pub use crate::codec::*;

@@ -58,11 +58,11 @@ pub trait Saved: Default + Serialize + DeserializeOwned {}
 #[diagnostic::do_not_recommend]
 impl<T: Default + Serialize + DeserializeOwned> Saved for T {}
 
+/// Reads the state of another schema.
+pub(crate) type Migrate<T> = fn(u32, &[u8]) -> Result<T>;
+
 /// The object that was saved, or a new one.
-pub fn restore<T: Object + Saved>(
-    state: Option<State>,
-    migrate: Option<fn(u32, &[u8]) -> Result<T>>,
-) -> Result<T> {
+pub fn restore<T: Object + Saved>(state: Option<State>, migrate: Option<Migrate<T>>) -> Result<T> {
     let Some(State { schema, data }) = state.filter(|state| !state.data.is_empty()) else {
         return Ok(T::default());
     };

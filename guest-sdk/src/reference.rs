@@ -131,8 +131,9 @@ impl<R> Request<R> {
         let payload = self.payload.as_deref().map_err(Error::clone)?;
         let mut options = Vec::new();
         if let Some(timeout) = self.target.timeout {
-            // Whole milliseconds, rounded up: a timeout that is set is never none.
-            let millis = timeout.as_nanos().div_ceil(1_000_000).max(1);
+            // Rounded up: a timeout that is set is never none.
+            let part = u64::from(timeout.subsec_nanos().div_ceil(1_000_000));
+            let millis = timeout.as_secs().saturating_mul(1000).saturating_add(part).max(1);
             options.push(("timeout", Cow::Owned(format!("{millis}ms"))));
         }
         if let Some(key) = &self.target.key {
@@ -164,7 +165,7 @@ pub(crate) struct Outgoing<'a> {
 /// write: the methods of the object are its methods.
 ///
 /// A method of the object that is named like one of these wins:
-/// `Reference::key(reference, "…")` still finds the other.
+/// `Reference::key(&reference, "…")` still finds the other.
 pub trait Reference: From<Target> {
     /// The name of the type.
     const TYPE: &'static str;
@@ -175,10 +176,7 @@ pub trait Reference: From<Target> {
     /// The same methods, made ready for [`Context::call_many`](crate::Context::call_many).
     type Requests: From<Target>;
 
-    #[doc(hidden)]
-    fn into_target(self) -> Target;
-
-    #[doc(hidden)]
+    /// The same without its type.
     fn target(&self) -> &Target;
 
     /// The object of that id.
@@ -188,24 +186,24 @@ pub trait Reference: From<Target> {
 
     /// Give up after so long, should the own deadline not be earlier.
     #[must_use]
-    fn timeout(self, timeout: Duration) -> Self {
-        self.into_target().timeout(timeout).into()
+    fn timeout(&self, timeout: Duration) -> Self {
+        self.target().clone().timeout(timeout).into()
     }
 
     /// Makes the call exactly once in effect, should the other be durable.
     #[must_use]
-    fn key(self, key: impl Into<String>) -> Self {
-        self.into_target().key(key).into()
+    fn key(&self, key: impl Into<String>) -> Self {
+        self.target().clone().key(key).into()
     }
 
     /// The next method is sent one way: it leaves when this turn ends well, and its result is lost.
-    fn send(self) -> Self::OneWay {
-        self.into_target().into()
+    fn send(&self) -> Self::OneWay {
+        self.target().clone().into()
     }
 
     /// The next method is made ready, not called.
-    fn request(self) -> Self::Requests {
-        self.into_target().into()
+    fn request(&self) -> Self::Requests {
+        self.target().clone().into()
     }
 
     /// Creates it now.

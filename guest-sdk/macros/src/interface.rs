@@ -14,13 +14,14 @@ pub(crate) fn expand(options: TokenStream, item: TokenStream) -> TokenStream {
     let mut item: ItemTrait = match syn::parse2(item) {
         Ok(item) => item,
         Err(error) => {
-            let error = Error::new(error.span(), format!("#[interface] stands on a trait: {error}"));
+            let error =
+                Error::new(error.span(), format!("#[interface] stands on a trait: {error}"));
             return error.to_compile_error();
         }
     };
-    let written =
-        write(options, &mut item).unwrap_or_else(|error| error.to_compile_error());
-    quote!(#[allow(dead_code)] #item #written)
+    let written = write(options, &mut item).unwrap_or_else(|error| error.to_compile_error());
+    let quiet = reference::quiet_methods();
+    quote!(#[allow(dead_code)] #quiet #item #written)
 }
 
 fn write(options: TokenStream, item: &mut ItemTrait) -> Result<TokenStream> {

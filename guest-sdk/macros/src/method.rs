@@ -110,7 +110,7 @@ impl Method {
                 }
                 FnArg::Receiver(_) => {}
                 FnArg::Typed(argument) if is_reference_to(&argument.ty, "Context") => {
-                    method.passed.push(quote!(context));
+                    method.passed.push(quote!(__context));
                 }
                 FnArg::Typed(argument) => {
                     let name = argument_name(&argument.pat)?;
@@ -188,7 +188,8 @@ fn refuse(signature: &Signature) -> Result<()> {
         return error(abi.span(), "a method that is called from afar has no ABI");
     }
     if let Some(generic) = signature.generics.params.first() {
-        let why = "a method that is called from afar cannot be generic: what would it be called with?";
+        let why =
+            "a method that is called from afar cannot be generic: what would it be called with?";
         return error(generic.span(), why);
     }
     if let Some(FnArg::Receiver(receiver)) = signature.inputs.first()

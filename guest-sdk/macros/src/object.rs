@@ -22,7 +22,8 @@ pub(crate) fn expand(options: TokenStream, item: TokenStream) -> TokenStream {
         }
     };
     let written = write(options, &mut item).unwrap_or_else(|error| error.to_compile_error());
-    quote!(#item #written)
+    let quiet = reference::quiet_methods();
+    quote!(#quiet #item #written)
 }
 
 /// What the impl block holds for us.
@@ -126,10 +127,10 @@ fn hook_arguments(signature: &Signature, why: bool) -> Result<Vec<TokenStream>> 
         match input {
             FnArg::Receiver(_) => {}
             FnArg::Typed(input) if method::is_reference_to(&input.ty, "Context") => {
-                passed.push(quote!(context));
+                passed.push(quote!(__context));
             }
             FnArg::Typed(input) if why && method::is_reference_to(&input.ty, "str") => {
-                passed.push(quote!(why));
+                passed.push(quote!(__why));
             }
             FnArg::Typed(input) => {
                 let known = if why { "`&Context` and `&str` (why)" } else { "`&Context`" };
@@ -156,7 +157,7 @@ fn object(options: &Options, type_name: &str, item: &ItemImpl, parts: &Parts) ->
     let schema = options.schema.as_ref().map_or_else(|| quote!(1), |schema| quote!(#schema));
     let restore = quote_spanned!(ty.span() => ::wasmverse_sdk::__private::restore::<Self>);
     let save = quote_spanned!(ty.span() => ::wasmverse_sdk::__private::save::<Self>);
-    let describe = describe(options, method::doc(&item.attrs), &parts.methods);
+    let describe = describe(options, &method::doc(&item.attrs), &parts.methods);
     let arms = parts.methods.iter().map(|method| arm(method, options.is_bytes()));
     let Parts { on_activate, on_deactivate, migrate, .. } = parts;
     let migrate = match migrate {
@@ -173,7 +174,7 @@ fn object(options: &Options, type_name: &str, item: &ItemImpl, parts: &Parts) ->
             }
 
             fn activate(
-                context: &::wasmverse_sdk::Context,
+                __context: &::wasmverse_sdk::Context,
                 state: ::core::option::Option<::wasmverse_sdk::State>,
             ) -> ::wasmverse_sdk::Result<Self> {
                 let mut object = #restore(state, #migrate)?;
@@ -183,14 +184,14 @@ fn object(options: &Options, type_name: &str, item: &ItemImpl, parts: &Parts) ->
 
             fn handle(
                 &mut self,
-                context: &::wasmverse_sdk::Context,
-                method: &str,
-                payload: ::std::vec::Vec<u8>,
+                __context: &::wasmverse_sdk::Context,
+                __method: &str,
+                __payload: ::std::vec::Vec<u8>,
             ) -> ::wasmverse_sdk::Result<::std::vec::Vec<u8>> {
-                match method {
+                match __method {
                     #(#arms)*
                     _ => ::core::result::Result::Err(::wasmverse_sdk::Error::invalid_argument(
-                        ::std::format!("{} has no method `{method}`", Self::TYPE),
+                        ::std::format!("{} has no method `{__method}`", Self::TYPE),
                     )),
                 }
             }
@@ -199,14 +200,14 @@ fn object(options: &Options, type_name: &str, item: &ItemImpl, parts: &Parts) ->
                 #save(self)
             }
 
-            fn deactivate(&mut self, context: &::wasmverse_sdk::Context, why: &str) {
+            fn deactivate(&mut self, __context: &::wasmverse_sdk::Context, __why: &str) {
                 #on_deactivate
             }
         }
     }
 }
 
-fn describe(options: &Options, doc: String, methods: &[Method]) -> TokenStream {
+fn describe(options: &Options, doc: &str, methods: &[Method]) -> TokenStream {
     let word = |option: &Option<syn::LitStr>, default: &str| {
         option.as_ref().map_or_else(|| default.to_owned(), syn::LitStr::value)
     };
@@ -281,17 +282,17 @@ fn arm(method: &Method, bytes: bool) -> TokenStream {
     let names = method.argument_names();
     let codec = quote!(::wasmverse_sdk::__private::codec);
     let read = match &method.arguments[..] {
-        [] => quote!(#codec::no_argument(method, &payload)?;),
-        [(name, ty)] if bytes => quote!(let #name: #ty = ::core::convert::From::from(payload);),
+        [] => quote!(#codec::no_argument(__method, &__payload)?;),
+        [(name, ty)] if bytes => quote!(let #name: #ty = ::core::convert::From::from(__payload);),
         [(name, ty)] => {
             let read = quote_spanned!(ty.span() => #codec::one_argument::<#ty>);
-            quote!(let #name = #read(method, #names, &payload)?;)
+            quote!(let #name = #read(__method, #names, &__payload)?;)
         }
         several => {
             let arguments = reference::arguments_name(method);
             let fields = several.iter().map(|(name, _)| name);
             quote! {
-                let #arguments { #(#fields),* } = #codec::arguments(method, #names, &payload)?;
+                let #arguments { #(#fields),* } = #codec::arguments(__method, #names, &__payload)?;
             }
         }
     };

@@ -143,5 +143,7 @@ fn type_name(meta: &Meta) -> Result<LitStr> {
 /// Whether the platform takes it for a type's name.
 pub(crate) fn is_type_name(name: &str) -> bool {
     let rest = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
-    name.len() <= 64 && name.starts_with(|c: char| c.is_ascii_alphabetic()) && name.chars().all(rest)
+    name.len() <= 64
+        && name.starts_with(|c: char| c.is_ascii_alphabetic())
+        && name.chars().all(rest)
 }

@@ -17,6 +17,11 @@ pub(crate) fn quiet() -> TokenStream {
     }
 }
 
+/// Lints that the shape of methods that are called from afar breaks.
+pub(crate) fn quiet_methods() -> TokenStream {
+    quote!(#[allow(clippy::needless_pass_by_value, clippy::unused_self)])
+}
+
 /// The struct in which the arguments of a method with several travel.
 pub(crate) fn arguments_name(method: &Method) -> Ident {
     format_ident!("{}_arguments", method.name.unraw())
@@ -99,10 +104,6 @@ impl Reference<'_> {
                 type OneWay = #sent;
                 type Requests = #ready;
 
-                fn into_target(self) -> ::wasmverse_sdk::Target {
-                    self.0
-                }
-
                 fn target(&self) -> &::wasmverse_sdk::Target {
                     &self.0
                 }
@@ -115,7 +116,11 @@ impl Reference<'_> {
         (structs, impls)
     }
 
-    fn methods(&self, answer: impl Fn(TokenStream) -> TokenStream, then: &TokenStream) -> TokenStream {
+    fn methods(
+        &self,
+        answer: impl Fn(TokenStream) -> TokenStream,
+        then: &TokenStream,
+    ) -> TokenStream {
         // The platform calls that one alone.
         let methods = self.methods.iter().filter(|method| method.name != "on_client_gone");
         methods
@@ -124,7 +129,8 @@ impl Reference<'_> {
                 let wire_name = method.wire_name();
                 let names = method.arguments.iter().map(|(name, _)| name);
                 let types = method.arguments.iter().map(|(_, ty)| ty);
-                let value = method.output.value.as_ref().map_or_else(|| quote!(()), |ty| quote!(#ty));
+                let value =
+                    method.output.value.as_ref().map_or_else(|| quote!(()), |ty| quote!(#ty));
                 let answer = answer(value.clone());
                 let payload = self.payload(method);
                 let read = match (&method.output.value, self.bytes) {
@@ -155,7 +161,8 @@ impl Reference<'_> {
                 ::core::result::Result::Ok(::core::convert::Into::into(#name))
             },
             [(name, ty)] => {
-                let write = quote_spanned!(ty.span() => ::wasmverse_sdk::__private::codec::write::<#ty>);
+                let write =
+                    quote_spanned!(ty.span() => ::wasmverse_sdk::__private::codec::write::<#ty>);
                 quote!(#write(&#name))
             }
             several => {

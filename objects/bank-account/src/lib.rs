@@ -143,7 +143,10 @@ mod tests {
         let ctx = TestContext::of::<BankAccount>("alice");
         let mut account = account(100);
         assert_eq!(account.transfer(&ctx, "alice".into(), 30).unwrap(), 100);
-        assert_eq!(account.transfer(&ctx, "alice".into(), 101).unwrap_err().code(), "insufficient-funds");
+        assert_eq!(
+            account.transfer(&ctx, "alice".into(), 101).unwrap_err().code(),
+            "insufficient-funds"
+        );
         assert!(ctx.asked().is_empty());
     }
 }

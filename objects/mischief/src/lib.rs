@@ -96,6 +96,7 @@ fn next_in_chain(id: &str, left: u64) -> String {
     format!("chain-{began}-{left}")
 }
 
+#[expect(unconditional_recursion, reason = "it is the mischief")]
 #[inline(never)]
 fn deeper(depth: u64) -> u64 {
     let frame = black_box([depth; 16]);
