@@ -2,7 +2,8 @@
 //! the file, flags over both. An unknown key is an error that names the nearest known one.
 //!
 //! The struct is the schema: its `Default`, serialized, says which keys there are, and what a text
-//! from the environment becomes is whatever the struct takes. All structs are `#[serde(default)]`.
+//! from the environment becomes is whatever the struct takes. So all structs are
+//! `#[serde(default)]`, and none skips a field when it is serialized.
 
 mod error;
 mod keys;

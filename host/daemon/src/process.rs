@@ -2,6 +2,8 @@
 
 use std::{fmt::Display, process::ExitCode, time::Duration};
 
+use anyhow::Context as _;
+
 use crate::{Shutdown, config::LogConfig, logs};
 
 /// A worker looks at sockets and timers after so many polls. Much less than tokio's 61: a guest may
@@ -26,7 +28,7 @@ where
         Err(error) => return fail(name, &format!("failed to start the runtime: {error}")),
     };
     let served = runtime.block_on(async {
-        let shutdown = Shutdown::on_signal()?;
+        let shutdown = Shutdown::on_signal().context("failed to listen for signals")?;
         let served = serve(shutdown.clone()).await;
         if !shutdown.drain(DRAIN_GRACE).await {
             tracing::warn!(tasks = shutdown.tracker().len(), "some tasks did not end in time");
@@ -55,7 +57,10 @@ pub fn runtime() -> tokio::runtime::Builder {
 
 #[cfg(test)]
 mod tests {
-    use anyhow::Context as _;
+    use std::{
+        io::{BufRead as _, BufReader},
+        process::{Command, Stdio},
+    };
 
     use super::*;
 
@@ -93,5 +98,52 @@ mod tests {
         let log = LogConfig { filter: "a=b=c".to_owned(), ..LogConfig::default() };
         let failed = run("test", &log, async |_| Ok(()));
         assert_eq!(format!("{failed:?}"), format!("{:?}", ExitCode::FAILURE));
+    }
+
+    /// Says to a child of the test below what to do.
+    const CHILD: &str = "WASMVERSE_TEST_PROCESS";
+
+    #[test]
+    fn one_signal_ends_a_process_in_good_order_and_a_second_one_at_once() {
+        if let Ok(task) = std::env::var(CHILD) {
+            return serve_as_child(task == "stuck");
+        }
+        for (task, signals, code) in
+            [("quick", &["TERM"][..], 0), ("quick", &["INT"], 0), ("stuck", &["TERM", "INT"], 130)]
+        {
+            let this_test = concat!(
+                "process::tests::",
+                "one_signal_ends_a_process_in_good_order_and_a_second_one_at_once"
+            );
+            let mut child = Command::new(std::env::current_exe().unwrap())
+                .args([this_test, "--exact", "--nocapture"])
+                .env(CHILD, task)
+                .stdout(Stdio::piped())
+                .spawn()
+                .unwrap();
+            let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+            for signal in signals {
+                // It says when it is ready for the next one.
+                lines.find(|line| line.as_ref().unwrap() == "next").unwrap().unwrap();
+                let pid = child.id().to_string();
+                let sent = Command::new("kill").args(["-s", signal, &pid]).status().unwrap();
+                assert!(sent.success());
+            }
+            lines.for_each(drop);
+            assert_eq!(child.wait().unwrap().code(), Some(code), "{task}, {signals:?}");
+        }
+    }
+
+    fn serve_as_child(stuck: bool) {
+        let code = run("child", &LogConfig::default(), async |shutdown| {
+            println!("\nnext");
+            shutdown.requested().await;
+            if stuck {
+                shutdown.spawn(std::future::pending::<()>());
+                println!("next");
+            }
+            Ok(())
+        });
+        assert_eq!(format!("{code:?}"), format!("{:?}", ExitCode::SUCCESS));
     }
 }

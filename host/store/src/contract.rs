@@ -6,7 +6,7 @@
 mod lists;
 mod model;
 mod objects;
-mod types;
+mod revisions;
 
 use std::{fmt, sync::Arc};
 
@@ -76,7 +76,7 @@ use case;
 /// The first violation, after its claim.
 pub async fn check_cases(subject: &dyn Subject) -> Verdict {
     for (group, cases) in
-        [("object", objects::CASES), ("list", lists::CASES), ("type", types::CASES)]
+        [("object", objects::CASES), ("list", lists::CASES), ("type", revisions::CASES)]
     {
         for (index, Case { claim, holds }) in cases.iter().enumerate() {
             let told = |violation| Violation(format!("{claim}: {violation}"));

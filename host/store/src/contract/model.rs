@@ -6,8 +6,9 @@ use bytes::Bytes;
 use wasmverse_core::{Encoding, ObjectId, RevisionNumber, State, Version};
 
 use super::{
-    Subject, Verdict, Violation, ensure, object, same, save,
-    types::{type_name, upload},
+    Subject, Verdict, Violation, ensure, object,
+    revisions::{type_name, upload},
+    same, save,
 };
 use crate::{Error, RevisionRecord, Save, Store};
 
