@@ -8,6 +8,7 @@ use std::{future::Future, pin::pin, time::Duration};
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _, TryStreamExt as _, stream};
 use tokio::{sync::mpsc, time::Instant};
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 use wasmverse_core::{CallError, ErrorKind, ObjectId};
 use wasmverse_proto::{
@@ -72,18 +73,20 @@ impl Control {
         found.map_err(|error| error.about(object))
     }
 
-    /// Passes a component on to a node, piece by piece. One that breaks off never looks complete.
+    /// Passes a component on to a node, piece by piece. One that breaks off never looks complete:
+    /// the part that says so comes last.
     pub(crate) async fn upload(
         &self,
         header: UploadHeader,
         chunks: impl Stream<Item = Result<Bytes, CallError>> + Send,
     ) -> Result<UploadTypeResponse, CallError> {
         let (sender, receiver) = mpsc::channel(PIECES_WAITING_MAX);
-        let header = Part::Header(header);
-        let begin = stream::once(std::future::ready(UploadTypeRequest { part: Some(header) }));
+        let begin = stream::once(std::future::ready(Part::Header(header)));
+        let parts = begin.chain(ReceiverStream::new(receiver));
+        let parts = parts.map(|part| UploadTypeRequest { part: Some(part) });
         let mut node = self.node()?;
         let deadline = Instant::now() + OPERATION_TIMEOUT;
-        let mut answer = pin!(until(deadline, node.upload_type(begin.chain(pieces(receiver)))));
+        let mut answer = pin!(until(deadline, node.upload_type(parts)));
         let mut pump = pin!(pump(chunks, sender, self.upload_bytes_max));
         tokio::select! {
             biased;
@@ -150,25 +153,11 @@ async fn until<T>(
     }
 }
 
-/// What waits to be written to the node. `None` is the end; a channel that is closed without it was
-/// broken off, and then nothing more comes until the request is given up.
-fn pieces(receiver: mpsc::Receiver<Option<Bytes>>) -> impl Stream<Item = UploadTypeRequest> {
-    stream::unfold(receiver, |mut receiver| async move {
-        match receiver.recv().await {
-            Some(Some(chunk)) => {
-                Some((UploadTypeRequest { part: Some(Part::Chunk(chunk)) }, receiver))
-            }
-            Some(None) => None,
-            None => std::future::pending().await,
-        }
-    })
-}
-
 /// Takes what the client sends to where it is written from. Once nobody writes any more, it takes
 /// it in all the same.
 async fn pump(
     chunks: impl Stream<Item = Result<Bytes, CallError>>,
-    sender: mpsc::Sender<Option<Bytes>>,
+    sender: mpsc::Sender<Part>,
     bytes_max: usize,
 ) -> Result<(), CallError> {
     let mut chunks = pin!(chunks);
@@ -184,9 +173,9 @@ async fn pump(
             drain(chunks, bytes_max.saturating_mul(4)).await;
             return Err(refused);
         }
-        let _ = sender.send(Some(chunk)).await;
+        let _ = sender.send(Part::Chunk(chunk)).await;
     }
-    let _ = sender.send(None).await;
+    let _ = sender.send(Part::Complete(true)).await;
     Ok(())
 }
 

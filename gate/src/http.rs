@@ -46,7 +46,8 @@ pub(crate) fn routes(desk: &Arc<Desk>, cors_origins: &[String]) -> anyhow::Resul
         .route("/v1/objects/{type}/{id}/{method}", post(objects::call))
         .route("/v1/types", get(types::list))
         .route("/v1/types/{type}", get(types::get))
-        .route("/v1/openapi.json", get(types::openapi));
+        .route("/v1/openapi.json", get(types::openapi))
+        .method_not_allowed_fallback(no_method);
     if let Some(cors) = cors(cors_origins)? {
         clients = clients.layer(cors);
     }
@@ -56,13 +57,13 @@ pub(crate) fn routes(desk: &Arc<Desk>, cors_origins: &[String]) -> anyhow::Resul
         .route("/v1/admin/types/{type}/rollout", get(admin::rollout))
         .route("/v1/admin/logs", get(admin::all_logs))
         .route("/v1/admin/logs/{type}/{id}", get(admin::object_logs))
+        .method_not_allowed_fallback(no_method)
         .route_layer(from_fn_with_state(Arc::clone(desk), admin::guard));
     let worth_it = SizeAbove::new(COMPRESSED_BYTES_MIN)
         .and(NotForContentType::const_new("application/x-ndjson"));
     Ok(clients
         .merge(admin)
         .fallback(no_route)
-        .method_not_allowed_fallback(no_method)
         .with_state(Arc::clone(desk))
         .layer(CompressionLayer::new().compress_when(worth_it))
         .layer(CatchPanicLayer::custom(panicked)))

@@ -49,7 +49,7 @@ impl Admin {
             match next(&mut parts).await? {
                 Some(Part::Chunk(chunk)) => Ok(Some((chunk, parts))),
                 Some(Part::Header(_)) => Err(malformed("a second header")),
-                None => Ok::<Option<(Bytes, _)>, CallError>(None),
+                Some(Part::Complete(_)) | None => Ok::<Option<(Bytes, _)>, CallError>(None),
             }
         });
         let stored = self.0.control.upload(header, chunks).await?;
@@ -139,7 +139,7 @@ impl AdminService for Admin {
 async fn header(parts: &mut Streaming<UploadTypeRequest>) -> Result<UploadHeader, CallError> {
     match next(parts).await? {
         Some(Part::Header(header)) => Ok(header),
-        Some(Part::Chunk(_)) | None => Err(malformed("no header first of all")),
+        Some(Part::Chunk(_) | Part::Complete(_)) | None => Err(malformed("no header first of all")),
     }
 }
 

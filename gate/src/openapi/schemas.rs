@@ -2,57 +2,70 @@
 //!
 //! In a description each schema is a document of its own: `#/$defs/Message` is found inside it.
 //! Here they share one, so definitions move to `components/schemas` as `Type.Message`, and local
-//! references are turned to where their targets went.
+//! references are turned to where their targets went. One that leads nowhere is left out.
 
-use serde_json::{Map, Value};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use serde_json::{Map, Value, json};
 
 /// Where schemas live in the document.
 const COMPONENTS: &str = "#/components/schemas/";
-
+/// Where they live in a schema of its own.
+const DEFINITIONS: [&str; 2] = ["$defs", "definitions"];
 /// Keywords whose values are data, not schemas: what looks like a reference there is none.
 const DATA: [&str; 5] = ["const", "default", "enum", "example", "examples"];
+/// Keywords that hold schemas by names of the user's own.
+const BY_NAME: [&str; 5] =
+    ["properties", "patternProperties", "dependentSchemas", "$defs", "definitions"];
+/// What stands as itself in the fragment of a reference.
+const PLAIN: &AsciiSet =
+    &NON_ALPHANUMERIC.remove(b'/').remove(b'~').remove(b'$').remove(b'_').remove(b'-').remove(b'.');
 
 /// The schemas so far, by their names in `components`.
 #[derive(Debug, Default)]
 pub(super) struct Schemas(Map<String, Value>);
 
+/// A definition that moves.
+struct Definition {
+    /// Where it was: `/$defs/Message`.
+    pointer: String,
+    name: String,
+    schema: Value,
+}
+
 impl Schemas {
     /// Takes in a schema that stands at `place` (`Type.method.input`), and answers what to write
     /// there: the schema itself, or a reference to where it went.
-    pub(super) fn hoist(&mut self, schema: &Value, type_name: &str, place: &str) -> Value {
-        let Value::Object(fields) = schema else {
+    pub(super) fn hoist(&mut self, whole: &Value, type_name: &str, place: &str) -> Value {
+        let Value::Object(fields) = whole else {
             // `true` and `false` are schemas, everything else is none.
-            return if schema.is_boolean() { schema.clone() } else { Value::Object(Map::new()) };
+            return if whole.is_boolean() { whole.clone() } else { json!({}) };
         };
         let mut fields = fields.clone();
         for dialect in ["$schema", "$id"] {
             fields.remove(dialect);
         }
         let mut moved = Vec::new();
-        for keyword in ["$defs", "definitions"] {
+        for keyword in DEFINITIONS {
             if let Some(Value::Object(definitions)) = fields.remove(keyword) {
-                for (name, definition) in definitions {
-                    moved.push((format!("#/{keyword}/{}", escape(&name)), name, definition));
-                }
+                moved.extend(definitions.into_iter().map(|(name, schema)| Definition {
+                    pointer: format!("/{keyword}/{}", escape(&name)),
+                    name,
+                    schema,
+                }));
             }
         }
-        let names = self.names_for(&moved, type_name);
+        let names = self.names_for(whole, &moved, type_name);
         let root = self.root_for(place, &names);
-        let mut turn = Turn { moved: &moved, names: &names, root: &root, root_meant: false };
-        let mut schema = Value::Object(fields);
-        turn.schema(&mut schema);
-        let definitions = moved.iter().zip(&names).map(|((_, _, definition), name)| {
-            let mut definition = definition.clone();
-            turn.schema(&mut definition);
-            (name.clone(), definition)
-        });
-        let definitions: Vec<_> = definitions.collect();
+        let mut turn = Turn { whole, moved: &moved, names: &names, root: &root, root_meant: false };
+        let schema = turn.turned(&Value::Object(fields));
+        let hoisted: Vec<_> =
+            moved.iter().map(|definition| turn.turned(&definition.schema)).collect();
         let root_meant = turn.root_meant;
-        self.0.extend(definitions);
+        self.0.extend(names.into_iter().zip(hoisted));
         if !root_meant {
             return schema;
         }
-        let reference = serde_json::json!({"$ref": format!("{COMPONENTS}{root}")});
+        let reference = json!({"$ref": format!("{COMPONENTS}{root}")});
         self.0.insert(root, schema);
         reference
     }
@@ -69,23 +82,22 @@ impl Schemas {
 
     /// A name for each definition: `Type.Message`, numbered on where another schema has that name.
     /// All of a schema's definitions are numbered together, since they may refer to each other.
-    fn names_for(&self, moved: &[(String, String, Value)], type_name: &str) -> Vec<String> {
+    fn names_for(&self, whole: &Value, moved: &[Definition], type_name: &str) -> Vec<String> {
         let mut round = 1_u32;
         loop {
             let mut names: Vec<String> = Vec::new();
-            for (at, (_, name, _)) in moved.iter().enumerate() {
-                let numbered = if round == 1 { name.clone() } else { format!("{name}{round}") };
-                let name = component(&format!("{type_name}.{numbered}"));
+            for definition in moved {
+                let number = if round == 1 { String::new() } else { round.to_string() };
+                let mut name = component(&format!("{type_name}.{}{number}", definition.name));
                 // Two names may differ only in what a component's name cannot hold.
-                let taken = names.contains(&name);
-                names.push(if taken { format!("{name}.{at}") } else { name });
+                while names.contains(&name) {
+                    name.push('_');
+                }
+                names.push(name);
             }
-            let free = moved.iter().zip(&names).all(|((_, _, definition), name)| {
-                self.0.get(name).is_none_or(|known| {
-                    let mut same = definition.clone();
-                    Turn { moved, names: &names, root: "", root_meant: false }.schema(&mut same);
-                    *known == same
-                })
+            let mut turn = Turn { whole, moved, names: &names, root: "", root_meant: false };
+            let free = moved.iter().zip(&names).all(|(definition, name)| {
+                self.0.get(name).is_none_or(|known| *known == turn.turned(&definition.schema))
             });
             if free {
                 return names;
@@ -106,8 +118,9 @@ impl Schemas {
 
 /// Turns local references to where their targets went.
 struct Turn<'a> {
-    /// Old pointer, name and schema of each definition.
-    moved: &'a [(String, String, Value)],
+    /// The schema as it was.
+    whole: &'a Value,
+    moved: &'a [Definition],
     names: &'a [String],
     root: &'a str,
     /// Something refers to the schema as a whole, or into it: it must be a component, too.
@@ -115,51 +128,52 @@ struct Turn<'a> {
 }
 
 impl Turn<'_> {
-    fn schema(&mut self, schema: &mut Value) {
+    fn turned(&mut self, schema: &Value) -> Value {
         match schema {
             Value::Object(fields) => {
-                for (keyword, value) in fields.iter_mut() {
-                    match value {
-                        Value::String(target) if keyword == "$ref" => *target = self.target(target),
-                        _ if DATA.contains(&keyword.as_str()) => {}
+                let turned = fields.iter().filter_map(|(keyword, value)| {
+                    let value = match (keyword.as_str(), value) {
+                        ("$ref", Value::String(target)) => Value::String(self.target(target)?),
+                        ("$ref", _) => return None,
+                        (data, value) if DATA.contains(&data) => value.clone(),
                         // Names of properties are not keywords.
-                        Value::Object(inner) if is_by_name(keyword) => {
-                            inner.values_mut().for_each(|schema| self.schema(schema));
+                        (by_name, Value::Object(inner)) if BY_NAME.contains(&by_name) => {
+                            let named = inner.iter();
+                            named
+                                .map(|(name, schema)| (name.clone(), self.turned(schema)))
+                                .collect()
                         }
-                        Value::Object(_) | Value::Array(_) => self.schema(value),
-                        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
-                    }
-                }
+                        (_, value) => self.turned(value),
+                    };
+                    Some((keyword.clone(), value))
+                });
+                Value::Object(turned.collect())
             }
-            Value::Array(schemas) => schemas.iter_mut().for_each(|schema| self.schema(schema)),
-            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+            Value::Array(schemas) => schemas.iter().map(|schema| self.turned(schema)).collect(),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => schema.clone(),
         }
     }
 
-    fn target(&mut self, target: &str) -> String {
-        let Some(pointer) = target.strip_prefix('#') else { return target.to_owned() };
-        for ((old, _, _), new) in self.moved.iter().zip(self.names) {
-            match target.strip_prefix(old.as_str()) {
+    /// Where a reference leads now; none: nowhere, or out of the document.
+    fn target(&mut self, target: &str) -> Option<String> {
+        let pointer = percent_decode_str(target.strip_prefix('#')?).decode_utf8().ok()?;
+        self.whole.pointer(&pointer)?;
+        for (definition, name) in self.moved.iter().zip(self.names) {
+            match pointer.strip_prefix(definition.pointer.as_str()) {
                 Some(rest) if rest.is_empty() || rest.starts_with('/') => {
-                    return format!("{COMPONENTS}{new}{rest}");
+                    let rest = utf8_percent_encode(rest, PLAIN);
+                    return Some(format!("{COMPONENTS}{name}{rest}"));
                 }
                 Some(_) | None => {}
             }
         }
-        self.root_meant = true;
-        if pointer.is_empty() || pointer.starts_with('/') {
-            format!("{COMPONENTS}{}{pointer}", self.root)
-        } else {
-            // An anchor: we do not move those, so it means the whole.
-            format!("{COMPONENTS}{}", self.root)
+        // What holds the definitions is no schema itself.
+        if DEFINITIONS.iter().any(|keyword| pointer.strip_prefix('/') == Some(keyword)) {
+            return None;
         }
+        self.root_meant = true;
+        Some(format!("{COMPONENTS}{}{}", self.root, utf8_percent_encode(&pointer, PLAIN)))
     }
-}
-
-/// Keywords that hold schemas by names of the user's own.
-fn is_by_name(keyword: &str) -> bool {
-    ["properties", "patternProperties", "dependentSchemas", "$defs", "definitions"]
-        .contains(&keyword)
 }
 
 /// A name that OpenAPI allows: letters, digits, `.`, `_`, `-`.

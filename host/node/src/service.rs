@@ -248,9 +248,16 @@ async fn receive(
         return Err(refused("the first part of an upload must be its header"));
     };
     let mut component = BytesMut::new();
-    while let Some(part) = parts.message().await? {
-        let Some(Part::Chunk(chunk)) = part.part else {
-            return Err(refused("after its header an upload has chunks only"));
+    loop {
+        let part = parts.message().await?.and_then(|part| part.part);
+        let chunk = match part {
+            Some(Part::Chunk(chunk)) => chunk,
+            Some(Part::Complete(true)) => break,
+            Some(Part::Header(_) | Part::Complete(false)) => {
+                return Err(refused("after its header an upload has chunks only"));
+            }
+            // A stream that its sender cancels ends like one that is done.
+            None => return Err(refused("the upload broke off")),
         };
         if component.len() + chunk.len() > bytes_max {
             return Err(refused(&format!(

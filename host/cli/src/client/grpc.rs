@@ -260,7 +260,7 @@ mod tests {
             .iter()
             .map(|part| match &part.part {
                 Some(Part::Chunk(chunk)) => chunk.len(),
-                Some(Part::Header(_)) => 0,
+                Some(Part::Header(_) | Part::Complete(_)) => 0,
                 None => unreachable!("every message has a part"),
             })
             .collect();

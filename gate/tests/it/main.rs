@@ -1,0 +1,11 @@
+//! A gate over real sockets, in front of a node that does what a test tells it to.
+
+mod access;
+mod admin;
+mod grpc;
+mod http;
+mod lifecycle;
+mod limits;
+mod node;
+mod objects;
+mod scene;
