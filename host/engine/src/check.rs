@@ -25,6 +25,8 @@ const SOURCES: [(&str, &str); 8] = [
 const GUEST: &str = "wasmverse:object/guest";
 const BUILD_FIX: &str = "build it against `wit/object.wit` of this version";
 
+const WASI_FIX: &str = "build it with a toolchain for WASI 0.2, or without WASI";
+
 /// The world that an upload is checked against.
 #[derive(Debug)]
 pub(crate) struct World {
@@ -70,7 +72,10 @@ impl World {
         self.check_imports(&resolve, world)?;
         check_exports(&resolve, world)?;
         wit_component::targets(&self.resolve, self.world, bytes, true).map_err(|error| {
-            Refusal::new(format!("it does not fit the world `object`: {}", root(&error)), BUILD_FIX)
+            Refusal::new(
+                format!("it does not fit the world `object`: {}", mismatch(&error)),
+                BUILD_FIX,
+            )
         })
     }
 
@@ -81,10 +86,9 @@ impl World {
                 return Err(unknown_import(&name));
             };
             if track(&name) != track(ours) {
-                return Err(Refusal::new(
-                    format!("it imports `{name}`, this host has `{ours}`"),
-                    BUILD_FIX,
-                ));
+                let fix = if name.starts_with("wasi:") { WASI_FIX } else { BUILD_FIX };
+                let cause = format!("it imports `{name}`, this host has `{ours}`");
+                return Err(Refusal::new(cause, fix));
             }
         }
         Ok(())
@@ -148,6 +152,13 @@ fn track(name: &str) -> &str {
     let dots = if version.starts_with("0.") { 2 } else { 1 };
     let end = version.match_indices('.').nth(dots - 1).map_or(version.len(), |(end, _)| end);
     &version[..end]
+}
+
+/// What does not fit, without the words that say only how it was found out.
+fn mismatch(error: &anyhow::Error) -> String {
+    let reason = root(error);
+    let reason = reason.strip_prefix("type mismatch for import `accept` ").unwrap_or(&reason);
+    reason.split(" (at offset").next().unwrap_or(reason).to_owned()
 }
 
 /// The innermost reason, on one line.

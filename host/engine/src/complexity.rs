@@ -30,7 +30,7 @@ struct Census {
 pub(crate) fn check(bytes: &[u8]) -> Result<(), Refusal> {
     let mut census = Census::default();
     for payload in Parser::new(0).parse_all(bytes) {
-        census.add(&payload.map_err(damaged)?)?;
+        census.add(&payload.map_err(|error| damaged(&error))?)?;
     }
     Ok(())
 }
@@ -83,9 +83,9 @@ impl Census {
 /// Are the blocks of a function nested within reason?
 fn depth(body: &FunctionBody<'_>) -> Result<(), Refusal> {
     let mut depth = 0_u32;
-    let mut operators = body.get_operators_reader().map_err(damaged)?;
+    let mut operators = body.get_operators_reader().map_err(|error| damaged(&error))?;
     while !operators.eof() {
-        match operators.read().map_err(damaged)? {
+        match operators.read().map_err(|error| damaged(&error))? {
             Operator::Block { .. }
             | Operator::Loop { .. }
             | Operator::If { .. }
@@ -99,7 +99,7 @@ fn depth(body: &FunctionBody<'_>) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn damaged(error: wasmparser::BinaryReaderError) -> Refusal {
+fn damaged(error: &wasmparser::BinaryReaderError) -> Refusal {
     Refusal::new(
         format!("it is a damaged component ({error})"),
         "build it again, and upload the whole file",

@@ -1,5 +1,7 @@
 //! What stands behind the imports of one instance: who it is, what it does now, what it has used.
 
+#![expect(clippy::result_large_err, reason = "a failure is lowered into the guest by value")]
+
 use std::{
     sync::Arc,
     time::{Duration, Instant},

@@ -1,5 +1,7 @@
 //! The import `objects`: calls of other objects go out now, sends are collected.
 
+#![expect(clippy::result_large_err, reason = "a failure is lowered into the guest by value")]
+
 use std::{
     sync::Arc,
     time::{Duration, Instant},
@@ -8,7 +10,7 @@ use std::{
 use bytes::Bytes;
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use wasmverse_core::{
-    Action, Call, CallError, Caller, ErrorKind, Invocation, ObjectId, Reply, SendRequest,
+    Action, Call, CallError, Caller, ErrorKind, Invocation, Limits, ObjectId, Reply, SendRequest,
 };
 
 use crate::{
@@ -16,7 +18,6 @@ use crate::{
     bindings::{Failure, ObjectRef, Request, wasmverse::object::objects},
     host::{Host, invalid},
     run::until,
-    stop::LimitHit,
 };
 
 /// The longest method name and idempotency key, in bytes.
@@ -28,10 +29,11 @@ impl objects::Host for Host {
     async fn call(&mut self, request: Request) -> Answer<Vec<u8>> {
         self.count(1)?;
         let answer = match self.calling(request) {
-            Ok(call) => go_out(&*self.outbound()?, call).await,
+            Ok(departure) => departure.go().await,
             Err(error) => Err(error),
         };
-        let result = answer.and_then(|reply| self.result_of(reply));
+        let limit = self.limits.payload_bytes;
+        let result = answer.and_then(|reply| result_of(reply, limit));
         Ok(self.answer(result))
     }
 
@@ -41,7 +43,8 @@ impl objects::Host for Host {
     ) -> wasmtime::Result<Vec<Result<Vec<u8>, Failure>>> {
         self.count(requests.len().max(1))?;
         let calls: Vec<_> = requests.into_iter().map(|request| self.calling(request)).collect();
-        let answers = self.side_by_side(calls).await?;
+        let Limits { payload_bytes, memory_bytes, .. } = self.limits;
+        let answers = side_by_side(calls, payload_bytes, memory_bytes).await;
         Ok(answers.into_iter().map(|answer| self.answer(answer)).collect())
     }
 
@@ -58,7 +61,7 @@ impl objects::Host for Host {
             self.outgoing(target, Action::Create, None)
         });
         let answer = match call {
-            Ok(call) => go_out(&*self.outbound()?, call).await.map(drop),
+            Ok(departure) => departure.go().await.map(drop),
             Err(error) => Err(error),
         };
         Ok(self.answer(answer))
@@ -67,7 +70,7 @@ impl objects::Host for Host {
     async fn delete(&mut self, object: ObjectRef) -> Answer<()> {
         self.count(1)?;
         let answer = match self.deleting(&object) {
-            Ok(Some(call)) => go_out(&*self.outbound()?, call).await.map(drop),
+            Ok(Some(departure)) => departure.go().await.map(drop),
             Ok(None) => Ok(()),
             Err(error) => Err(error),
         };
@@ -81,7 +84,7 @@ impl objects::Host for Host {
             self.outgoing(target, Action::Exists, None)
         });
         let answer = match call {
-            Ok(call) => go_out(&*self.outbound()?, call).await.map(|r| r == Reply::Exists(true)),
+            Ok(departure) => departure.go().await.map(|reply| reply == Reply::Exists(true)),
             Err(error) => Err(error),
         };
         Ok(self.answer(answer))
@@ -89,14 +92,7 @@ impl objects::Host for Host {
 }
 
 impl Host {
-    fn outbound(&self) -> Result<Arc<dyn Outbound>, LimitHit> {
-        match &self.writer {
-            Some(writer) => Ok(Arc::clone(&writer.outbound)),
-            None => Err(LimitHit::code("a component that describes itself calls nobody")),
-        }
-    }
-
-    fn calling(&mut self, request: Request) -> Result<Call, CallError> {
+    fn calling(&mut self, request: Request) -> Result<Departure, CallError> {
         let read_only = self.turn("objects.call")?.read_only;
         let target = parse(&request.to)?;
         let method = method(&request.method)?;
@@ -113,7 +109,7 @@ impl Host {
         target: ObjectId,
         action: Action,
         timeout: Option<Duration>,
-    ) -> Result<Call, CallError> {
+    ) -> Result<Departure, CallError> {
         let outside = || invalid("there is no turn");
         let (turn, writer) = (self.turn.as_ref(), self.writer.as_ref());
         let (turn, writer) = (turn.ok_or_else(outside)?, writer.ok_or_else(outside)?);
@@ -128,58 +124,15 @@ impl Host {
             return Err(CallError::new(ErrorKind::Timeout, message).about(&target));
         }
         let own = timeout.and_then(|timeout| now.checked_add(timeout));
-        Ok(Call {
+        let call = Call {
             object: target,
             action,
             caller: Caller::Object(writer.object.clone()),
             chain: chain.clone(),
             deadline: own.map_or(turn.deadline, |own| own.min(turn.deadline)),
             traceparent: turn.traceparent.clone(),
-        })
-    }
-
-    /// All calls at once; answers in the order of the calls. What does not fit into the guest's
-    /// memory together is not gathered.
-    async fn side_by_side(
-        &mut self,
-        calls: Vec<Result<Call, CallError>>,
-    ) -> Result<Vec<Result<Vec<u8>, CallError>>, LimitHit> {
-        let outbound = self.outbound()?;
-        let mut room = self.limits.memory_bytes;
-        let mut answers: Vec<_> = calls.iter().map(|_| Ok(Vec::new())).collect();
-        let waiting: FuturesUnordered<_> = calls
-            .into_iter()
-            .enumerate()
-            .map(|(place, call)| {
-                let outbound = &outbound;
-                async move {
-                    match call {
-                        Ok(call) => (place, go_out(&**outbound, call).await),
-                        Err(error) => (place, Err(error)),
-                    }
-                }
-            })
-            .collect();
-        let mut waiting = waiting;
-        while let Some((place, answer)) = waiting.next().await {
-            answers[place] = answer.and_then(|reply| {
-                let result = self.result_of(reply)?;
-                room = room.checked_sub(result.len()).ok_or_else(|| {
-                    too_large("the results of one `call-many` are", self.limits.memory_bytes)
-                })?;
-                Ok(result)
-            });
-        }
-        Ok(answers)
-    }
-
-    fn result_of(&self, reply: Reply) -> Result<Vec<u8>, CallError> {
-        let payload = reply.into_payload();
-        let limit = self.limits.payload_bytes;
-        if payload.len() > limit {
-            return Err(too_large("the result is", limit));
-        }
-        Ok(payload.into())
+        };
+        Ok(Departure { outbound: Arc::clone(&writer.outbound), call })
     }
 
     fn sending(&mut self, request: Request) -> Result<(), CallError> {
@@ -197,7 +150,7 @@ impl Host {
     }
 
     /// The call that deletes another object; none: it is the object itself, at the turn's end.
-    fn deleting(&mut self, object: &ObjectRef) -> Result<Option<Call>, CallError> {
+    fn deleting(&mut self, object: &ObjectRef) -> Result<Option<Departure>, CallError> {
         self.write_turn("objects.delete")?;
         let target = parse(object)?;
         if self.writer.as_ref().is_some_and(|me| me.object == target) {
@@ -208,15 +161,58 @@ impl Host {
     }
 }
 
-/// Sends the call out and waits no longer than until its deadline.
-async fn go_out(outbound: &dyn Outbound, call: Call) -> Result<Reply, CallError> {
-    let (deadline, object) = (call.deadline, call.object.clone());
-    match until(deadline, outbound.call(call)).await {
-        Some(answer) => answer,
-        None => Err(CallError::new(ErrorKind::Timeout, format!("{object} did not answer in time"))
-            .about(&object)
-            .maybe_executed()),
+/// A call that is ready to leave.
+struct Departure {
+    outbound: Arc<dyn Outbound>,
+    call: Call,
+}
+
+impl Departure {
+    /// Sends the call out and waits no longer than until its deadline.
+    async fn go(self) -> Result<Reply, CallError> {
+        let (deadline, object) = (self.call.deadline, self.call.object.clone());
+        if let Some(answer) = until(deadline, self.outbound.call(self.call)).await {
+            return answer;
+        }
+        let error = CallError::new(ErrorKind::Timeout, format!("{object} did not answer in time"));
+        Err(error.about(&object).maybe_executed())
     }
+}
+
+/// All calls at once; answers in the order of the calls. What does not fit into the guest's
+/// memory together is not gathered.
+async fn side_by_side(
+    calls: Vec<Result<Departure, CallError>>,
+    payload_bytes: usize,
+    memory_bytes: usize,
+) -> Vec<Result<Vec<u8>, CallError>> {
+    let mut room = memory_bytes;
+    let mut answers: Vec<_> = calls.iter().map(|_| Ok(Vec::new())).collect();
+    let placed = |(place, call): (usize, Result<Departure, CallError>)| async move {
+        match call {
+            Ok(departure) => (place, departure.go().await),
+            Err(error) => (place, Err(error)),
+        }
+    };
+    let mut waiting: FuturesUnordered<_> = calls.into_iter().enumerate().map(placed).collect();
+    while let Some((place, answer)) = waiting.next().await {
+        answers[place] = answer.and_then(|reply| {
+            let result = result_of(reply, payload_bytes)?;
+            room = room
+                .checked_sub(result.len())
+                .ok_or_else(|| too_large("the results of one `call-many` are", memory_bytes))?;
+            Ok(result)
+        });
+    }
+    answers
+}
+
+fn result_of(reply: Reply, limit: usize) -> Result<Vec<u8>, CallError> {
+    let payload = reply.into_payload();
+    if payload.len() > limit {
+        return Err(too_large("the result is", limit));
+    }
+    Ok(payload.into())
 }
 
 fn too_large(what: &str, limit: usize) -> CallError {

@@ -117,12 +117,15 @@ async fn a_component_that_does_not_describe_itself_well_is_refused() {
     check(doing("(loop $on (br $on))"), &["`describe` gives no answer", "CPU", "200ms"]).await;
     let out_of_bounds = "(return (i32.const 0xfffffff0))";
     check(doing(out_of_bounds), &["`describe` gives no answer"]).await;
+    // What it does to the world meanwhile is denied, and does not stop it.
+    let busy = "(call $call-many (i32.const 0) (i32.const 3) (i32.const 0))";
+    let engine = Engine::new(Config::default()).unwrap();
+    engine.load(doing(busy)).await.unwrap();
     check(guest::component(&Guest::describing("not json")), &["not JSON"]).await;
     check(guest::component(&Guest::describing("\u{0}\u{1}")), &["not JSON"]).await;
     let durable = r#"{"type":"T","durability":"durable"}"#;
     check(guest::component(&Guest::describing(durable)), &["durable store", "periodic"]).await;
     let reserved = r#"{"type":"T","methods":[{"name":"on_client_gone"}]}"#;
-    let engine = Engine::new(Config::default()).unwrap();
     engine.load(guest::component(&Guest::describing(reserved))).await.unwrap();
 }
 

@@ -8,7 +8,7 @@ use std::{
 use bytes::Bytes;
 use futures_util::poll;
 use wasmverse_core::{Action, Caller, ErrorKind, PushTo, State, TurnEnd};
-use wasmverse_engine::{Leaving, LogLevel};
+use wasmverse_engine::{Leaving, LogLevel, MAPPINGS_PER_INSTANCE};
 
 use crate::{
     guest::Guest,
@@ -257,4 +257,20 @@ async fn the_engine_and_its_components_may_go_before_their_instances() {
     let report = invoke(&mut object, "spin", b"").await;
     assert_eq!(trap(&report).kind(), ErrorKind::Trapped, "its clock still ticks");
     assert_eq!(world.lines.lock().len(), 1);
+}
+
+/// The constant that operators' limits are worked out with.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn an_instance_takes_no_more_memory_mappings_than_it_says() {
+    const INSTANCES: usize = 200;
+    let mappings = || std::fs::read_to_string("/proc/self/maps").unwrap().lines().count();
+    let bench = Bench::new().await;
+    let before = mappings();
+    let mut objects = Vec::new();
+    for _ in 0..INSTANCES {
+        objects.push(bench.object().await);
+    }
+    let each = mappings().saturating_sub(before) / INSTANCES;
+    assert!(each <= MAPPINGS_PER_INSTANCE, "{each}");
 }
