@@ -17,6 +17,8 @@ mod isolation;
 mod mischief;
 #[path = "engine/neighbours.rs"]
 mod neighbours;
+#[path = "engine/references.rs"]
+mod references;
 #[path = "engine/refused.rs"]
 mod refused;
 

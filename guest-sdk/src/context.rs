@@ -118,7 +118,7 @@ impl Context {
         SystemTime::UNIX_EPOCH + Duration::from_micros(self.now_micros())
     }
 
-    /// Unpredictable bytes.
+    /// Unpredictable bytes, at most 65,536 at once.
     pub fn random_bytes(&self, length: u32) -> Vec<u8> {
         self.link.random_bytes(length)
     }

@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// The platform. There is one.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Link;
 
 impl Link {
@@ -18,51 +18,51 @@ impl Link {
         Self
     }
 
-    pub(crate) fn caller(self) -> Option<ObjectId> {
+    pub(crate) fn caller(&self) -> Option<ObjectId> {
         turn::caller().map(ObjectId::from)
     }
 
-    pub(crate) fn client(self) -> Option<String> {
+    pub(crate) fn client(&self) -> Option<String> {
         turn::client()
     }
 
-    pub(crate) fn deadline_micros(self) -> u64 {
+    pub(crate) fn deadline_micros(&self) -> u64 {
         turn::deadline_micros()
     }
 
-    pub(crate) fn turn_id(self) -> String {
+    pub(crate) fn turn_id(&self) -> String {
         turn::id()
     }
 
-    pub(crate) fn key(self) -> Option<String> {
+    pub(crate) fn key(&self) -> Option<String> {
         turn::idempotency_key()
     }
 
-    pub(crate) fn traceparent(self) -> Option<String> {
+    pub(crate) fn traceparent(&self) -> Option<String> {
         turn::traceparent()
     }
 
-    pub(crate) fn revision(self) -> String {
+    pub(crate) fn revision(&self) -> String {
         turn::revision()
     }
 
-    pub(crate) fn read_only(self) -> bool {
+    pub(crate) fn read_only(&self) -> bool {
         turn::read_only()
     }
 
-    pub(crate) fn now_micros(self) -> u64 {
+    pub(crate) fn now_micros(&self) -> u64 {
         system::now_micros()
     }
 
-    pub(crate) fn random_bytes(self, length: u32) -> Vec<u8> {
+    pub(crate) fn random_bytes(&self, length: u32) -> Vec<u8> {
         system::random_bytes(length)
     }
 
-    pub(crate) fn call(self, call: &Outgoing<'_>) -> Result<Vec<u8>> {
+    pub(crate) fn call(&self, call: &Outgoing<'_>) -> Result<Vec<u8>> {
         objects::call(request(call, &options(call))).map_err(Error::from)
     }
 
-    pub(crate) fn call_many(self, calls: &[&Outgoing<'_>]) -> Vec<Result<Vec<u8>>> {
+    pub(crate) fn call_many(&self, calls: &[&Outgoing<'_>]) -> Vec<Result<Vec<u8>>> {
         let options: Vec<_> = calls.iter().map(|call| options(call)).collect();
         let requests: Vec<_> =
             calls.iter().zip(&options).map(|(call, options)| request(call, options)).collect();
@@ -70,31 +70,31 @@ impl Link {
         results.into_iter().map(|result| result.map_err(Error::from)).collect()
     }
 
-    pub(crate) fn send(self, call: &Outgoing<'_>) -> Result<()> {
+    pub(crate) fn send(&self, call: &Outgoing<'_>) -> Result<()> {
         objects::send(request(call, &options(call))).map_err(Error::from)
     }
 
-    pub(crate) fn create(self, object: &ObjectId) -> Result<()> {
+    pub(crate) fn create(&self, object: &ObjectId) -> Result<()> {
         objects::create(name(object)).map_err(Error::from)
     }
 
-    pub(crate) fn delete(self, object: &ObjectId) -> Result<()> {
+    pub(crate) fn delete(&self, object: &ObjectId) -> Result<()> {
         objects::delete(name(object)).map_err(Error::from)
     }
 
-    pub(crate) fn exists(self, object: &ObjectId) -> Result<bool> {
+    pub(crate) fn exists(&self, object: &ObjectId) -> Result<bool> {
         objects::exists(name(object)).map_err(Error::from)
     }
 
-    pub(crate) fn push(self, to: &[&str], event: &str, data: &[u8]) -> Result<()> {
+    pub(crate) fn push(&self, to: &[&str], event: &str, data: &[u8]) -> Result<()> {
         clients::push(to, event, data).map_err(Error::from)
     }
 
-    pub(crate) fn broadcast(self, event: &str, data: &[u8]) -> Result<()> {
+    pub(crate) fn broadcast(&self, event: &str, data: &[u8]) -> Result<()> {
         clients::broadcast(event, data).map_err(Error::from)
     }
 
-    pub(crate) fn log(self, level: Level, message: &str, fields: &[(&str, &str)]) {
+    pub(crate) fn log(&self, level: Level, message: &str, fields: &[(&str, &str)]) {
         log::write(level.as_str(), message, fields);
     }
 }
