@@ -60,10 +60,11 @@ async fn state_is_carried_and_calls_neither_fail_nor_change_places() {
 async fn an_object_changes_over_before_the_calls_that_wait_for_it() {
     let world = World::new().await;
     world.deploy(plain("1")).await;
+    let stored = world.node.upload(plain("2"), "tests", false).await.unwrap();
     world.call("Chameleon/a", "value", Value::Null).await.unwrap();
-    let slow = world.begin("Chameleon/a", "wait", json!(400));
+    let slow = world.begin("Chameleon/a", "wait", json!(2000));
     let label = world.begin("Chameleon/a", "label", Value::Null);
-    world.deploy(plain("2")).await;
+    world.node.deploy(&stored.type_name, stored.number).await.unwrap();
     slow.await.unwrap();
     assert_eq!(label.await.unwrap(), json!("2"));
 }

@@ -74,7 +74,7 @@ async fn many_more_objects_than_room_take_turns() {
 async fn when_all_are_busy_there_is_no_room() {
     let world = World::with(|config| config.node.live_max = Some(2)).await;
     world.describe(durability("volatile")).await;
-    let busy = ["a", "b"].map(|id| world.begin(&format!("Chameleon/{id}"), "wait", json!(300)));
+    let busy = ["a", "b"].map(|id| world.begin(&format!("Chameleon/{id}"), "wait", json!(3000)));
     eventually("both are busy", || async {
         world.state("Chameleon/a").await == Some(Live)
             && world.state("Chameleon/b").await == Some(Live)

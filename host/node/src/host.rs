@@ -8,7 +8,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use futures_util::future::{self, BoxFuture};
+use futures_util::{
+    FutureExt as _,
+    future::{self, BoxFuture},
+};
 use tokio::sync::{Semaphore, oneshot};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use wasmverse_core::{
@@ -125,25 +128,43 @@ impl Host {
     }
 
     /// Brings a call to its object. The letter is in the mailbox when this returns; the future
-    /// only waits for the answer.
+    /// only waits for the answer, until the deadline.
     pub(crate) fn call(self: &Arc<Self>, call: Call) -> BoxFuture<'static, Answer> {
         if matches!(call.action, Action::Exists) {
             return Box::pin(self.clone().exists(call));
         }
         let deadline = call.deadline;
-        let (reply, answer) = oneshot::channel();
-        if let Err(error) = self.accept(call, ReplyTo::Caller(reply)) {
-            let answer = Err(error);
-            self.metrics.ended(&answer);
-            return Box::pin(future::ready(answer));
+        match self.post(call) {
+            Ok(answer) => Box::pin(async move {
+                match tokio::time::timeout_at(deadline.into(), answer).await {
+                    Ok(answer) => answer.unwrap_or_else(|_| Err(lost())),
+                    Err(_) => Err(gave_up()),
+                }
+            }),
+            Err(error) => Box::pin(future::ready(Err(error))),
         }
-        Box::pin(async move {
-            match tokio::time::timeout_at(deadline.into(), answer).await {
-                Ok(Ok(answer)) => answer,
-                Ok(Err(_)) => Err(lost()),
-                Err(_) => Err(gave_up()),
+    }
+
+    /// The same for the objects of this node: the engine, which asks for them, keeps the time.
+    pub(crate) fn call_untimed(self: &Arc<Self>, call: Call) -> BoxFuture<'static, Answer> {
+        if matches!(call.action, Action::Exists) {
+            return Box::pin(self.clone().exists(call));
+        }
+        match self.post(call) {
+            Ok(answer) => Box::pin(answer.map(|answer| answer.unwrap_or_else(|_| Err(lost())))),
+            Err(error) => Box::pin(future::ready(Err(error))),
+        }
+    }
+
+    fn post(self: &Arc<Self>, call: Call) -> Result<oneshot::Receiver<Answer>, CallError> {
+        let (reply, answer) = oneshot::channel();
+        match self.accept(call, ReplyTo::Caller(reply)) {
+            Ok(()) => Ok(answer),
+            Err(error) => {
+                self.metrics.refused(&error);
+                Err(error)
             }
-        })
+        }
     }
 
     /// Brings a call that nobody waits for.
@@ -226,15 +247,6 @@ impl Host {
         }
         if call.deadline <= now {
             return Err(letter::too_late());
-        }
-        if call.chain.length() == 0 {
-            return Ok(());
-        }
-        if matches!(call.action, Action::Create)
-            && call.chain.contains(&call.object)
-            && self.directory.get(&call.object).is_some_and(|entry| entry.lock().exists)
-        {
-            return Err(already_exists(&call.object));
         }
         call.chain.admit(&call.object)
     }

@@ -75,9 +75,14 @@ impl Metrics {
     pub(crate) fn ended<T>(&self, end: &Result<T, CallError>) {
         match end {
             Ok(_) => self.calls_ok.increment(1),
-            // The array is in the order of the set's declaration, as are the discriminants.
-            Err(error) => self.calls_failed[error.kind() as usize].increment(1),
+            Err(error) => self.refused(error),
         }
+    }
+
+    /// A call has ended otherwise than well.
+    pub(crate) fn refused(&self, error: &CallError) {
+        // The array is in the order of the set's declaration, as are the discriminants.
+        self.calls_failed[error.kind() as usize].increment(1);
     }
 }
 

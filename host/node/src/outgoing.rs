@@ -5,7 +5,6 @@ use std::sync::{Arc, OnceLock, Weak};
 use futures_util::future::{self, BoxFuture};
 use wasmverse_core::{Call, CallError, Reply};
 use wasmverse_engine::{LogLine, Outbound};
-use wasmverse_router::Callee;
 
 use crate::{host::Host, letter, logs::LogHub, node::Node};
 
@@ -26,16 +25,16 @@ impl Outgoing {
         self.node.get_or_init(|| Arc::downgrade(host));
     }
 
-    /// What answers calls; none: the node is gone.
-    pub(crate) fn callee(&self) -> Option<Node> {
+    /// The node, which answers their calls; none: it is gone.
+    pub(crate) fn node(&self) -> Option<Node> {
         self.node.get()?.upgrade().map(Node)
     }
 }
 
 impl Outbound for Outgoing {
     fn call(&self, call: Call) -> BoxFuture<'static, Result<Reply, CallError>> {
-        match self.callee() {
-            Some(callee) => callee.call(call),
+        match self.node() {
+            Some(node) => node.0.call_untimed(call),
             None => Box::pin(future::ready(Err(letter::stopping()))),
         }
     }

@@ -17,6 +17,10 @@ use crate::directory::Directory;
 
 /// When to ask again on a full node.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
+/// A full node is looked over so often, for those that have come to rest.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
+/// So long one waits for room while all are busy: most turns are short.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Room for live instances.
 pub(crate) struct Room {
@@ -24,7 +28,8 @@ pub(crate) struct Room {
     live_max: usize,
     waiting: AtomicUsize,
     departures: Arc<Departures>,
-    choosing: Mutex<()>,
+    /// When a full node was looked over last.
+    looked: Mutex<Option<Instant>>,
 }
 
 /// Room for one live instance, until it is dropped.
@@ -53,7 +58,7 @@ impl Room {
             live_max,
             waiting: AtomicUsize::new(0),
             departures: Arc::default(),
-            choosing: Mutex::default(),
+            looked: Mutex::default(),
         }
     }
 
@@ -75,18 +80,19 @@ impl Room {
             return Ok(slot);
         }
         let _waiting = Waiting::new(&self.waiting);
-        let mut slot = std::pin::pin!(self.slots.clone().acquire_owned());
+        let patience = tokio::time::sleep_until(until.min(Instant::now() + PATIENCE).into());
+        let (mut slot, mut patience) =
+            (std::pin::pin!(self.slots.clone().acquire_owned()), std::pin::pin!(patience));
         loop {
             let mut changed = std::pin::pin!(self.departures.changed.notified());
             changed.as_mut().enable();
             self.ask_to_leave(directory);
-            let hopeless = self.departures.under_way.load(SeqCst) == 0;
             tokio::select! {
                 biased;
                 slot = &mut slot => return Ok(slot.expect("slots are never closed")),
-                () = std::future::ready(()), if hopeless => return Err(self.full()),
+                () = &mut patience => return Err(self.full()),
                 () = changed => {}
-                () = tokio::time::sleep_until(until.into()) => return Err(self.full()),
+                () = tokio::time::sleep(LOOK_EVERY) => {}
             }
         }
     }
@@ -97,19 +103,24 @@ impl Room {
     }
 
     fn ask_to_leave(&self, directory: &Directory) {
-        let _one_at_a_time = self.choosing.lock();
+        let mut looked = self.looked.lock();
         let leaving = self.departures.under_way.load(SeqCst);
         let wanted = eviction::batch(self.waiting.load(SeqCst), leaving, self.live_max);
         if wanted == 0 {
             return;
         }
         let now = Instant::now();
+        if looked.is_some_and(|at| now.saturating_duration_since(at) < LOOK_EVERY / 2) {
+            return;
+        }
         let mut idle = Vec::new();
         directory.each(|entry, inner| {
             if inner.is_idle(now) {
                 idle.push((inner.last_used, entry.clone()));
             }
         });
+        // One that found somebody may look again at once: it costs as much as it brings.
+        *looked = idle.is_empty().then_some(now);
         for entry in eviction::least_recently_used(idle, wanted) {
             entry.wish(|inner| {
                 if inner.is_idle(now) {

@@ -7,7 +7,6 @@ use wasmverse_core::{
     Action, Call, CallError, Caller, Chain, Effects, Invocation, Mode, Outcome, Reply, TurnEnd,
 };
 use wasmverse_engine::Turn;
-use wasmverse_router::Callee;
 
 use super::Activation;
 use crate::letter::{self, Letter, ReplyTo, Work};
@@ -140,10 +139,9 @@ impl Activation {
             return;
         }
         self.host.metrics.sends.increment(effects.sends.len() as u64);
-        let Some(callee) = self.host.outgoing.callee() else { return };
         let deadline = Instant::now() + SEND_TIMEOUT;
         for send in effects.sends {
-            callee.send(Call {
+            self.host.send(Call {
                 object: send.to,
                 action: Action::Invoke(Invocation {
                     method: send.method,

@@ -1,0 +1,85 @@
+//! `wasmverse-node`: hosts objects.
+//!
+//! Reads its configuration, binds its addresses, opens its store, and serves gates until told to
+//! stop; then lets turns end and saves what objects hold.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use anyhow::Context as _;
+use clap::Parser;
+use tokio::net::TcpListener;
+use wasmverse_daemon::{
+    config::{self, Source},
+    metrics,
+    ops::{self, Readiness},
+};
+use wasmverse_node::{Config, Node};
+
+const NAME: &str = "wasmverse-node";
+
+/// Hosts the objects of Wasmverse.
+#[derive(Debug, Parser)]
+#[command(name = NAME, version)]
+struct Args {
+    /// The configuration file [default: wasmverse.toml, if it is there]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Print the configuration that results, and end
+    #[arg(long)]
+    print_config: bool,
+    /// Where gates and other nodes come in
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<String>,
+    /// Where others reach this node
+    #[arg(long, value_name = "ADDRESS")]
+    advertise: Option<String>,
+    /// Where health and metrics are shown
+    #[arg(long, value_name = "ADDRESS")]
+    ops_listen: Option<String>,
+    /// What the node keeps on disk
+    #[arg(long, value_name = "FOLDER")]
+    data_dir: Option<String>,
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let source = Source::from_args(args.config)
+        .flag("node.listen", args.listen)
+        .flag("node.advertise", args.advertise)
+        .flag("node.ops_listen", args.ops_listen)
+        .flag("store.data_dir", args.data_dir);
+    let config: Config = match config::load(&source) {
+        Ok(config) => config,
+        Err(error) => return wasmverse_daemon::fail(NAME, &error),
+    };
+    if args.print_config {
+        print!("{}", config::print(&config));
+        return ExitCode::SUCCESS;
+    }
+    wasmverse_daemon::run(NAME, &config.log.clone(), async |shutdown| {
+        // Addresses first: a node that cannot listen must not touch the store.
+        let listener = bind("node.listen", &config.node.listen).await?;
+        let ops_listener = bind("node.ops_listen", &config.node.ops_listen).await?;
+        let (address, ops_address) = (listener.local_addr()?, ops_listener.local_addr()?);
+        anyhow::ensure!(
+            address.ip().is_loopback() || config.cluster.secret.is_some(),
+            "node.listen is {address}, beyond loopback: set cluster.secret, for nodes and gates"
+        );
+        let readiness = Readiness::new();
+        readiness.set("node", Err("opening the store and loading types".to_owned()));
+        ops::serve(ops_listener, readiness.clone(), metrics::install(), &shutdown);
+        let secret = config.cluster.secret.clone();
+        let node = Node::start(config, shutdown.clone()).await?;
+        let types = node.types().borrow().len();
+        tracing::info!(id = node.id(), %address, %ops_address, types, "ready");
+        readiness.set("node", Ok(()));
+        let secret = secret.as_ref().map(config::Secret::expose);
+        let served = node.listen(listener, secret, shutdown.token()).await;
+        readiness.set("node", Err("stopping".to_owned()));
+        served.context("failed to serve gates")
+    })
+}
+
+async fn bind(key: &str, address: &str) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| format!("failed to listen on {key} {address}"))
+}
