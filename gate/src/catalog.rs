@@ -71,6 +71,12 @@ impl Catalog {
         self.0.borrow().clone().ok_or_else(unknown_yet)
     }
 
+    /// Waits until a node has told the types.
+    pub(crate) async fn told(&self) {
+        // The other end is gone only when the process ends.
+        let _ = self.0.clone().wait_for(Option::is_some).await;
+    }
+
     /// How a type's payloads are written. Of a type that came a moment ago nothing may be known
     /// here yet; then it is the default.
     ///

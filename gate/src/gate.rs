@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use wasmverse_core::ShardCount;
 use wasmverse_daemon::{Shutdown, ops::Readiness};
@@ -24,6 +24,9 @@ use crate::{
 /// How often the way to the node is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
+/// Connections that wait to be taken.
+const BACKLOG: u32 = 1024;
+
 /// Where a gate takes connections: bound before it starts.
 #[derive(Debug)]
 pub struct Listeners {
@@ -41,6 +44,15 @@ impl Listeners {
     pub async fn bind(config: &GateConfig) -> anyhow::Result<Self> {
         Ok(Self { http: bind(&config.http_listen).await?, grpc: bind(&config.grpc_listen).await? })
     }
+}
+
+/// Addresses that are taken, and refuse connections until the gate listens on them.
+#[derive(Debug)]
+pub struct Sockets {
+    /// HTTP.
+    pub http: TcpSocket,
+    /// gRPC.
+    pub grpc: TcpSocket,
 }
 
 /// Binds an address.
@@ -79,40 +91,26 @@ impl Gate {
         listeners: Listeners,
         shutdown: Shutdown,
     ) -> anyhow::Result<Self> {
-        let Listeners { http, grpc } = listeners;
+        let addresses =
+            Addresses { http: listeners.http.local_addr()?, grpc: listeners.grpc.local_addr()? };
+        let closed = Closed::new(&config, addresses, &shutdown)?;
+        Ok(closed.open(listeners))
+    }
+
+    /// The same, but nobody can connect before this gate knows the types: who gets in is served.
+    ///
+    /// # Errors
+    /// If the configuration makes no sense, or an address cannot be listened on.
+    pub async fn start_closed(
+        config: Config,
+        sockets: Sockets,
+        shutdown: Shutdown,
+    ) -> anyhow::Result<Self> {
+        let Sockets { http, grpc } = sockets;
         let addresses = Addresses { http: http.local_addr()?, grpc: grpc.local_addr()? };
-        let (requests, links) = (TaskTracker::new(), CancellationToken::new());
-        let (desk, readiness) = desk(&config, addresses, &shutdown, links.clone())?;
-        let killing = CancellationToken::new();
-        let server = |http2_only, surface| Server {
-            http2_only,
-            connections_max: config.gate.connections_max,
-            idle_timeout: config.gate.idle_timeout,
-            connections: desk.meter.connections(surface),
-            stopping: shutdown.token(),
-            killing: killing.clone(),
-            tasks: requests.clone(),
-        };
-        let (http_server, grpc_server) =
-            (server(false, Surface::Http), server(true, Surface::Grpc));
-        let routes = http::routes(&desk, &config.gate.cors_origins)?;
-        let (services, health) = grpc::services(&desk)?;
-        requests.spawn(http_server.run(http, routes));
-        requests.spawn(grpc_server.run(grpc, services));
-        shutdown.spawn(watch(Arc::clone(&desk), readiness.clone(), health, shutdown.token()));
-        let drain_max = config.gate.drain_max;
-        let requested = shutdown.token();
-        shutdown.spawn(async move {
-            requested.cancelled().await;
-            requests.close();
-            if tokio::time::timeout(drain_max, requests.wait()).await.is_err() {
-                tracing::warn!(tasks = requests.len(), "some requests did not end in time");
-            }
-            killing.cancel();
-            links.cancel();
-        });
-        tracing::info!(http = %addresses.http, grpc = %addresses.grpc, "serving");
-        Ok(Self { addresses, readiness })
+        let closed = Closed::new(&config, addresses, &shutdown)?;
+        closed.desk.catalog.told().await;
+        Ok(closed.open(Listeners { http: http.listen(BACKLOG)?, grpc: grpc.listen(BACKLOG)? }))
     }
 
     /// Where it is found.
@@ -123,6 +121,57 @@ impl Gate {
     /// Whether it knows the types and reaches a node.
     pub fn readiness(&self) -> &Readiness {
         &self.readiness
+    }
+}
+
+/// A gate that is at work, but takes no connections yet.
+struct Closed {
+    gate: Gate,
+    desk: Arc<Desk>,
+    http: (Server, axum::Router),
+    grpc: (Server, grpc::Services),
+    requests: TaskTracker,
+}
+
+impl Closed {
+    fn new(config: &Config, addresses: Addresses, shutdown: &Shutdown) -> anyhow::Result<Self> {
+        let (requests, links) = (TaskTracker::new(), CancellationToken::new());
+        let (desk, readiness) = desk(config, addresses, shutdown, links.clone())?;
+        let killing = CancellationToken::new();
+        let server = |http2_only, surface| Server {
+            http2_only,
+            connections_max: config.gate.connections_max,
+            idle_timeout: config.gate.idle_timeout,
+            connections: desk.meter.connections(surface),
+            stopping: shutdown.token(),
+            killing: killing.clone(),
+            tasks: requests.clone(),
+        };
+        let (services, health) = grpc::services(&desk)?;
+        let http = (server(false, Surface::Http), http::routes(&desk, &config.gate.cors_origins)?);
+        let grpc = (server(true, Surface::Grpc), services);
+        shutdown.spawn(watch(Arc::clone(&desk), readiness.clone(), health, shutdown.token()));
+        let drain_max = config.gate.drain_max;
+        let (requested, under_way) = (shutdown.token(), requests.clone());
+        shutdown.spawn(async move {
+            requested.cancelled().await;
+            under_way.close();
+            if tokio::time::timeout(drain_max, under_way.wait()).await.is_err() {
+                tracing::warn!(tasks = under_way.len(), "some requests did not end in time");
+            }
+            killing.cancel();
+            links.cancel();
+        });
+        Ok(Self { gate: Gate { addresses, readiness }, desk, http, grpc, requests })
+    }
+
+    fn open(self, listeners: Listeners) -> Gate {
+        let Self { gate, http: (http, routes), grpc: (grpc, services), requests, .. } = self;
+        requests.spawn(http.run(listeners.http, routes));
+        requests.spawn(grpc.run(listeners.grpc, services));
+        let Addresses { http, grpc } = gate.addresses;
+        tracing::info!(%http, %grpc, "serving");
+        gate
     }
 }
 

@@ -17,4 +17,4 @@ mod openapi;
 mod serve;
 
 pub use config::{Config, GateConfig};
-pub use gate::{Addresses, Gate, Listeners, bind};
+pub use gate::{Addresses, Gate, Listeners, Sockets, bind};
