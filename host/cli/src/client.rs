@@ -31,6 +31,8 @@ pub(crate) struct CallRequest {
     pub(crate) object: ObjectId,
     pub(crate) method: String,
     pub(crate) payload: Bytes,
+    /// Whether the payload is JSON; else the type's own encoding.
+    pub(crate) is_json: bool,
     pub(crate) key: Option<String>,
     pub(crate) timeout: Option<Duration>,
 }

@@ -30,8 +30,7 @@ pub(crate) struct CallFailure {
     pub(crate) object: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) retry_after_ms: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) maybe_executed: Option<bool>,
+    pub(crate) maybe_executed: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) application: Option<ApplicationFailure>,
 }
@@ -88,10 +87,10 @@ impl Failure {
             }
             Self::Call(failure) => match failure.code.as_str() {
                 "unauthenticated" => "say who you are with --token or WASMVERSE_TOKEN",
-                "not-found" if failure.message.contains("type") => {
-                    "see `wasmverse types`; bring one with `wasmverse deploy`"
+                "not-found" if failure.message.contains("no type") => {
+                    "`wasmverse types` lists those that are there"
                 }
-                "unavailable" if failure.maybe_executed == Some(true) => {
+                "unavailable" if failure.maybe_executed => {
                     "look before you repeat it: the call may have been executed"
                 }
                 _ => return None,
@@ -176,7 +175,7 @@ impl From<CallError> for Failure {
             retry_after_ms: error
                 .retry_after_hint()
                 .map(|after| u64::try_from(after.as_millis()).unwrap_or(u64::MAX)),
-            maybe_executed: error.may_have_executed().then_some(true),
+            maybe_executed: error.may_have_executed(),
             application,
         }))
     }
@@ -217,7 +216,7 @@ mod tests {
         let expected = "application: insufficient-funds: 5 short\n  details: {\"missing\":5}";
         assert_eq!(failure.to_string(), expected);
         let json = serde_json::to_string(&failure.body()).unwrap();
-        let same = r#"{"error":{"code":"application","message":"5 short","application":{"code":"insufficient-funds","details":{"missing":5}}}}"#;
+        let same = r#"{"error":{"code":"application","message":"5 short","maybe_executed":false,"application":{"code":"insufficient-funds","details":{"missing":5}}}}"#;
         assert_eq!(json, same);
     }
 
@@ -226,7 +225,7 @@ mod tests {
         let body = r#"{"error":{"code":"overloaded","message":"m","object":"A/b","retry_after_ms":200,"maybe_executed":false}}"#;
         let error = serde_json::from_str::<ErrorBody>(body).unwrap().error;
         assert_eq!(error.retry_after_ms, Some(200));
-        assert_eq!(error.maybe_executed, Some(false));
+        assert!(!error.maybe_executed);
         assert_eq!(error.application, None);
     }
 }

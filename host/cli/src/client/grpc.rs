@@ -1,10 +1,12 @@
 //! The gRPC side.
 
+use std::error::Error as _;
+
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream, stream::BoxStream};
 use serde_json::{Map, Value, json};
 use tonic::{
-    Request, Status,
+    Request, Status, TimeoutExpired,
     metadata::{Ascii, MetadataValue},
     transport::{Channel, Endpoint as Transport},
 };
@@ -171,7 +173,7 @@ pub(crate) fn bearer(token: &str) -> Result<MetadataValue<Ascii>> {
 }
 
 /// An upload as the messages of its stream; it asks for the component to be made active.
-pub(crate) fn upload_parts(component: Bytes) -> Vec<UploadTypeRequest> {
+fn upload_parts(component: Bytes) -> Vec<UploadTypeRequest> {
     let author = std::env::var("USER").unwrap_or_default();
     let header = Part::Header(UploadHeader { store_only: false, author });
     let starts = (0..component.len()).step_by(CHUNK_BYTES);
@@ -183,7 +185,7 @@ pub(crate) fn upload_parts(component: Bytes) -> Vec<UploadTypeRequest> {
         .collect()
 }
 
-pub(crate) fn uploaded(answer: admin::UploadTypeResponse) -> Uploaded {
+fn uploaded(answer: admin::UploadTypeResponse) -> Uploaded {
     Uploaded {
         type_name: answer.r#type,
         revision: answer.revision,
@@ -192,7 +194,7 @@ pub(crate) fn uploaded(answer: admin::UploadTypeResponse) -> Uploaded {
     }
 }
 
-pub(crate) fn rollout(progress: admin::RolloutProgress) -> Rollout {
+fn rollout(progress: admin::RolloutProgress) -> Rollout {
     let refused = progress.refused.into_iter();
     Rollout {
         type_name: progress.r#type,
@@ -205,7 +207,13 @@ pub(crate) fn rollout(progress: admin::RolloutProgress) -> Rollout {
     }
 }
 
-pub(crate) fn failure(status: Status) -> Failure {
+fn failure(status: Status) -> Failure {
+    // The channel keeps the deadline, too, and may be the first to say so.
+    let mut sources = std::iter::successors(status.source(), |error| (*error).source());
+    if sources.any(|source| source.is::<TimeoutExpired>()) {
+        let error = CallError::new(ErrorKind::Timeout, "no answer came within the deadline");
+        return error.maybe_executed().into();
+    }
     status_to_error(&status).into()
 }
 

@@ -50,8 +50,9 @@ impl Http {
         let path = format!("{}/{}", object_path(&request.object)?, escaped(&request.method));
         let mut builder = self.request(Method::POST, &path);
         if !request.payload.is_empty() {
-            builder =
-                builder.header("content-type", "application/json").body(request.payload.clone());
+            let media =
+                if request.is_json { "application/json" } else { "application/octet-stream" };
+            builder = builder.header("content-type", media).body(request.payload.clone());
         }
         if let Some(key) = &request.key {
             builder = builder.header("idempotency-key", key);
@@ -207,7 +208,7 @@ impl Http {
             true => failed("timeout", "no answer in time"),
             false => failed("unavailable", format!("the connection broke: {}", innermost(error))),
         };
-        failure.maybe_executed = Some(true);
+        failure.maybe_executed = true;
         Failure::Call(Box::new(failure))
     }
 }

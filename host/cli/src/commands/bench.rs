@@ -173,6 +173,7 @@ async fn probe(plan: &Plan) -> Result<()> {
         object: plan.objects[0].clone(),
         method: plan.method.clone(),
         payload: plan.payload.clone(),
+        is_json: true,
         key: plan.key_prefix.as_ref().map(|prefix| format!("{prefix}-probe")),
         timeout: None,
     };

@@ -50,6 +50,7 @@ pub(crate) async fn run(args: &CallArgs, global: &Global, output: Output) -> Res
         object: args.object.clone(),
         method: args.method.clone(),
         payload: payload(args.argument.as_deref(), args.raw)?,
+        is_json: !args.raw,
         key: args.key.clone(),
         timeout: args.timeout,
     };

@@ -53,7 +53,11 @@ pub(crate) fn run(args: DevArgs, output: Output) -> Result<()> {
         let served = shutdown.token().run_until_cancelled(session.serve()).await;
         // Whatever happened: what objects hold in memory is saved.
         session.stop().await;
-        served.unwrap_or(Ok(()))
+        match served {
+            Some(Err(failure)) if !shutdown.is_requested() => Err(failure),
+            // Ctrl-C reaches cargo, too: a build that broke off is no failure then.
+            _ => Ok(()),
+        }
     });
     runtime.shutdown_timeout(BLOCKING_GRACE);
     outcome

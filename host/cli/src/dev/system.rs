@@ -11,17 +11,16 @@ use wasmverse_daemon::{
     metrics::{self, Metrics},
     ops,
 };
-use wasmverse_gate::{Addresses, Gate, Listeners};
+use wasmverse_gate::{Addresses, Gate, Sockets};
 use wasmverse_node::Node;
 
 use super::Settings;
-use crate::failure::Result;
+use crate::failure::{Failure, Result};
 
 /// How long either part may take to end beyond its own limits.
 const GRACE: Duration = Duration::from_secs(40);
 /// How long the gate may take to learn the types from a node in the same process.
 const READY_TIMEOUT: Duration = Duration::from_secs(10);
-const BACKLOG: u32 = 1024;
 
 /// A cluster of one node and one gate.
 #[derive(Debug)]
@@ -31,15 +30,9 @@ pub(crate) struct System {
     node: Node,
     node_shutdown: Shutdown,
     gate_shutdown: Shutdown,
-    reserved: Option<Reserved>,
+    /// The client ports: ours, but closed.
+    reserved: Option<Sockets>,
     addresses: Option<Addresses>,
-}
-
-/// The client ports: ours, but closed.
-#[derive(Debug)]
-struct Reserved {
-    http: TcpSocket,
-    grpc: TcpSocket,
 }
 
 impl System {
@@ -50,7 +43,12 @@ impl System {
         }
         let address = settings.node.node.listen.clone();
         let listener = wasmverse_gate::bind(&address).await?;
-        let bound = listener.local_addr()?.to_string();
+        let bound = listener.local_addr()?;
+        if !bound.ip().is_loopback() && settings.node.cluster.secret.is_none() {
+            let problem = format!("node.listen is {bound}, beyond loopback: set cluster.secret");
+            return Err(Failure::usage(problem));
+        }
+        let bound = bound.to_string();
         settings.node.node.listen.clone_from(&bound);
         settings.gate.gate.nodes = vec![bound];
         let node_shutdown = Shutdown::new();
@@ -87,24 +85,21 @@ impl System {
     /// Takes the client ports without opening them, so that one that is taken shows at once.
     pub(crate) async fn reserve_ports(&mut self) -> Result<()> {
         let gate = &self.settings.gate.gate;
-        let http = reserve(&gate.http_listen).await?;
-        let grpc = reserve(&gate.grpc_listen).await?;
-        self.reserved = Some(Reserved { http, grpc });
+        let http = reserve(&gate.http_listen, "http_listen").await?;
+        let grpc = reserve(&gate.grpc_listen, "grpc_listen").await?;
+        self.reserved = Some(Sockets { http, grpc });
         Ok(())
     }
 
-    /// Lets clients in.
+    /// Lets clients in, once the gate knows the types.
     pub(crate) async fn open(&mut self) -> Result<()> {
-        let Some(Reserved { http, grpc }) = self.reserved.take() else { return Ok(()) };
-        let listeners = Listeners { http: http.listen(BACKLOG)?, grpc: grpc.listen(BACKLOG)? };
-        let shutdown = &self.gate_shutdown;
-        let gate = Gate::start(self.settings.gate.clone(), listeners, shutdown.clone()).await?;
+        let Some(sockets) = self.reserved.take() else { return Ok(()) };
+        let (config, shutdown) = (self.settings.gate.clone(), self.gate_shutdown.clone());
+        let starting = Gate::start_closed(config, sockets, shutdown);
+        let started = tokio::time::timeout(READY_TIMEOUT, starting).await;
+        let gate = started.context("the gate did not learn the types in time")??;
         self.addresses = Some(gate.addresses());
-        self.serve_ops(&gate).await?;
-        tokio::time::timeout(READY_TIMEOUT, gate.readiness().ready())
-            .await
-            .map_err(|_| anyhow::anyhow!("the gate did not learn the types in time"))?;
-        Ok(())
+        self.serve_ops(&gate).await
     }
 
     /// Opens those ops ports that were asked for.
@@ -157,15 +152,18 @@ async fn bind(address: &str) -> Result<TcpListener> {
 }
 
 /// An address that is ours, but refuses connections for now.
-async fn reserve(address: &str) -> Result<TcpSocket> {
-    let taken = || format!("failed to listen on {address}");
-    let found = tokio::net::lookup_host(address).await.with_context(taken)?.next();
-    let found = found.with_context(taken)?;
+async fn reserve(address: &str, key: &str) -> Result<TcpSocket> {
+    let taken = || {
+        let variable = format!("WASMVERSE_GATE__{}", key.to_ascii_uppercase());
+        format!("failed to listen on {address} (choose another address with {variable})")
+    };
+    let found = tokio::net::lookup_host(address).await.with_context(&taken)?.next();
+    let found = found.with_context(&taken)?;
     let socket = match found {
         SocketAddr::V4(_) => TcpSocket::new_v4()?,
         SocketAddr::V6(_) => TcpSocket::new_v6()?,
     };
     socket.set_reuseaddr(true)?;
-    socket.bind(found).with_context(taken)?;
+    socket.bind(found).with_context(&taken)?;
     Ok(socket)
 }
