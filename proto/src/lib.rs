@@ -6,7 +6,13 @@
 pub mod convert;
 
 /// What is made from the .proto files; they hold the documentation.
-#[allow(missing_docs, unreachable_pub, clippy::all, clippy::allow_attributes, reason = "generated")]
+#[expect(
+    missing_docs,
+    clippy::allow_attributes,
+    clippy::allow_attributes_without_reason,
+    clippy::too_many_lines,
+    reason = "generated"
+)]
 pub mod wasmverse {
     /// What clients call.
     pub mod gate {

@@ -281,3 +281,6 @@ fn optional_type(name: &str) -> Result<Option<TypeName>, Status> {
 fn refused(problem: &str) -> Status {
     error_to_status(&CallError::new(ErrorKind::InvalidArgument, problem))
 }
+
+#[cfg(test)]
+mod tests;

@@ -22,7 +22,7 @@ use wasmverse_proto::{
 };
 
 use crate::{
-    Control, control,
+    control,
     outbox::Outbox,
     peer::{Linked, Peer},
 };
@@ -40,13 +40,6 @@ pub(crate) async fn keep(peer: Arc<Peer>, shutdown: CancellationToken) {
     }
     peer.linked.send_replace(None);
     peer.outbox.close();
-}
-
-/// A client of the first configured node, for the time before any has answered.
-pub(crate) fn first_control(peer: &Peer) -> Option<Control> {
-    let address = peer.config.nodes.first()?;
-    let endpoint = control::endpoint(address, peer.config.bounds.connect_timeout).ok()?;
-    Some(control::client(endpoint.connect_lazy(), peer.bearer.clone()))
 }
 
 async fn keep_linked(peer: &Peer) {

@@ -55,6 +55,7 @@ struct State {
     waker: Option<Waker>,
 }
 
+#[expect(clippy::large_enum_variant, reason = "nearly all are calls")]
 enum Queued {
     Call { frame: CallFrame, deadline: Instant, since: Instant },
     Cancel(u64),

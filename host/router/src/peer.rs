@@ -34,6 +34,8 @@ pub(crate) struct Peer {
     pub(crate) latest: ArcSwapOption<Linked>,
     /// Why there is no link.
     pub(crate) trouble: ArcSwapOption<CallError>,
+    /// A client of the first configured node, for the time before any has answered.
+    first: Option<Control>,
     /// Bytes that may travel apart.
     pub(crate) large: Arc<Semaphore>,
 }
@@ -51,8 +53,14 @@ impl Peer {
     pub(crate) fn new(config: RouterConfig) -> Self {
         let metrics = Arc::new(Metrics::new());
         let bytes = config.bounds.large_bytes_max.min(Semaphore::MAX_PERMITS);
+        let bearer = control::Bearer::new(config.secret.as_deref());
+        let first = config.nodes.first().and_then(|address| {
+            let endpoint = control::endpoint(address, config.bounds.connect_timeout).ok()?;
+            Some(control::client(endpoint.connect_lazy(), bearer.clone()))
+        });
         Self {
-            bearer: control::Bearer::new(config.secret.as_deref()),
+            bearer,
+            first,
             outbox: Arc::new(Outbox::new(config.bounds.clone(), Arc::clone(&metrics))),
             metrics,
             linked: watch::Sender::new(None),
@@ -60,6 +68,14 @@ impl Peer {
             trouble: ArcSwapOption::empty(),
             large: Arc::new(Semaphore::new(bytes)),
             config,
+        }
+    }
+
+    /// A client of the peer's own service; none if no node is configured.
+    pub(crate) fn control(&self) -> Option<Control> {
+        match &*self.latest.load() {
+            Some(linked) => Some(linked.control.clone()),
+            None => self.first.clone(),
         }
     }
 

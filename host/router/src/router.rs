@@ -23,7 +23,7 @@ enum Way {
     /// All objects are in this process.
     Local(Arc<dyn Callee>),
     /// All objects are at this peer.
-    Remote { peer: Arc<Peer>, types: watch::Receiver<Option<Types>>, fallback: Option<Control> },
+    Remote { peer: Arc<Peer>, types: watch::Receiver<Option<Types>> },
 }
 
 impl Router {
@@ -42,20 +42,16 @@ impl Router {
         let shards = config.shards;
         let peer = Arc::new(Peer::new(config));
         let (sender, types) = watch::channel(None);
-        let fallback = link::first_control(&peer);
         tracker.spawn(types::watch(Arc::clone(&peer), sender, shutdown.clone()));
         tracker.spawn(link::keep(Arc::clone(&peer), shutdown));
-        Self(Arc::new(View { shards, way: Way::Remote { peer, types, fallback } }))
+        Self(Arc::new(View { shards, way: Way::Remote { peer, types } }))
     }
 
     /// A client of the node's own service (types, objects, logs); none if this process is the node.
     pub fn control(&self) -> Option<Control> {
         match &self.0.way {
             Way::Local(_) => None,
-            Way::Remote { peer, fallback, .. } => match &*peer.latest.load() {
-                Some(linked) => Some(linked.control.clone()),
-                None => fallback.clone(),
-            },
+            Way::Remote { peer, .. } => peer.control(),
         }
     }
 

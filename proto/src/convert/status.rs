@@ -145,7 +145,7 @@ fn foreign(status: &Status) -> CallError {
 /// Whether the request never left, because nobody could be reached.
 fn never_connected(status: &Status) -> bool {
     std::iter::successors(status.source(), |error| (*error).source())
-        .any(|error| error.is::<ConnectError>())
+        .any(<dyn std::error::Error>::is::<ConnectError>)
 }
 
 fn is_reserved(name: &str) -> bool {
