@@ -337,3 +337,6 @@ fn overloaded(problem: &str) -> CallError {
 fn closed() -> CallError {
     CallError::new(ErrorKind::Unavailable, "the process is shutting down")
 }
+
+#[cfg(test)]
+mod tests;
