@@ -1,3 +1,5 @@
+//! Options that are none.
+
 use wasmverse_sdk::prelude::*;
 
 #[derive(Default, Serialize, Deserialize)]

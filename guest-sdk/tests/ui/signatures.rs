@@ -1,3 +1,5 @@
+//! Methods that nobody could call from afar.
+
 #![allow(unused_variables)]
 
 use wasmverse_sdk::prelude::*;

@@ -1,3 +1,5 @@
+//! A type that cannot be saved.
+
 use wasmverse_sdk::prelude::*;
 
 struct Stateless;

@@ -1,3 +1,5 @@
+//! Arguments and results that cannot travel.
+
 #![allow(unused_variables)]
 
 use wasmverse_sdk::prelude::*;
