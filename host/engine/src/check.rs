@@ -54,9 +54,8 @@ impl World {
         Ok(Self { resolve, world, offered })
     }
 
-    /// May these bytes be compiled?
+    /// Does this component export what an object exports, and import no more than it is given?
     pub(crate) fn check(&self, bytes: &[u8]) -> Result<(), Refusal> {
-        check_form(bytes)?;
         let decoded = wit_component::decode(bytes).map_err(|error| {
             Refusal::new(
                 format!("it is a damaged component ({})", root(&error)),
@@ -96,7 +95,7 @@ impl World {
 }
 
 /// Is it a component at all?
-fn check_form(bytes: &[u8]) -> Result<(), Refusal> {
+pub(crate) fn form(bytes: &[u8]) -> Result<(), Refusal> {
     let component =
         "upload the component that `wasmverse build` or `wasm-tools component new` makes";
     if bytes.is_empty() {

@@ -14,7 +14,7 @@ use wasmverse_core::{RevisionNumber, TypeSpec};
 use crate::{
     Component, Digest, LoadError, Refusal,
     bindings::ObjectPre,
-    complexity,
+    check, complexity,
     component::Revision,
     describe,
     engine::Shared,
@@ -104,8 +104,10 @@ async fn compile(engine: &Arc<Shared>, bytes: Bytes) -> Result<ObjectPre<Host>, 
 }
 
 fn prepare(engine: &Shared, bytes: &[u8]) -> Result<ObjectPre<Host>, LoadError> {
-    engine.world.check(bytes)?;
+    // Cheapest first, and what bounds the others before them.
+    check::form(bytes)?;
     complexity::check(bytes)?;
+    engine.world.check(bytes)?;
     let refuse = |what: &str, error: &wasmtime::Error| {
         let cause = format!("{what}: {}", error.root_cause());
         Refusal::new(cause, "build it with a current toolchain and its default features")
