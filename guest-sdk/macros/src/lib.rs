@@ -15,7 +15,8 @@ use proc_macro::TokenStream;
 /// Every method with `&self` or `&mut self` can be called; functions without `self` are left alone.
 /// Arguments and results own their data and have `Serialize`, `Deserialize` and `JsonSchema`. An
 /// argument `ctx: &Context` is filled in. A method answers `T` or `Result<T>`. The struct is the
-/// state: it has `Default`, `Serialize` and `Deserialize`.
+/// state: it has `Default`, `Serialize` and `Deserialize`. Equal states should be equal bytes, since
+/// what differs is saved: keep a `BTreeMap`, not a `HashMap`.
 ///
 /// # On the impl block
 /// `#[object(...)]` takes, all of them optional:
