@@ -41,6 +41,9 @@ run() {
 }
 
 tests() {
+  # Scenarios run the real programs.
+  step "cargo build"
+  cargo build --workspace --bins --quiet || { failed=$((failed + 1)); return; }
   if cargo nextest --version >/dev/null 2>&1; then
     run cargo nextest run --workspace --no-fail-fast --status-level "${NEXTEST_STATUS_LEVEL:-fail}" --show-progress none
     run cargo test --workspace --doc --no-fail-fast --quiet
