@@ -58,7 +58,7 @@ pub(crate) struct LogsRequest {
 #[derive(Clone, Debug)]
 pub(crate) enum Client {
     Http(http::Http),
-    Grpc(grpc::Grpc),
+    Grpc(Box<grpc::Grpc>),
 }
 
 impl Client {
@@ -66,7 +66,7 @@ impl Client {
     pub(crate) async fn connect(endpoint: &Endpoint, token: Option<&str>) -> Result<Self> {
         match endpoint.side {
             Side::Http => Ok(Self::Http(http::Http::new(endpoint, token)?)),
-            Side::Grpc => Ok(Self::Grpc(grpc::Grpc::connect(endpoint, token).await?)),
+            Side::Grpc => Ok(Self::Grpc(Box::new(grpc::Grpc::connect(endpoint, token).await?))),
         }
     }
 

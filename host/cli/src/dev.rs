@@ -76,7 +76,6 @@ impl Session {
 
     /// Ends it in order: clients, then objects.
     pub(crate) async fn stop(&mut self) {
-        self.output.note("stopping: saving what objects hold");
         self.system.stop().await;
     }
 

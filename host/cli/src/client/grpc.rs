@@ -127,7 +127,7 @@ impl Grpc {
     }
 
     pub(crate) async fn upload(&mut self, component: Bytes) -> Result<Uploaded> {
-        let message = self.signed(stream::iter(upload_parts(component)));
+        let message = self.signed(stream::iter(upload_parts(&component)));
         let answer = self.admin.upload_type(message).await.map_err(failure)?.into_inner();
         Ok(uploaded(answer))
     }
@@ -173,7 +173,7 @@ pub(crate) fn bearer(token: &str) -> Result<MetadataValue<Ascii>> {
 }
 
 /// An upload as the messages of its stream; it asks for the component to be made active.
-fn upload_parts(component: Bytes) -> Vec<UploadTypeRequest> {
+fn upload_parts(component: &Bytes) -> Vec<UploadTypeRequest> {
     let author = std::env::var("USER").unwrap_or_default();
     let header = Part::Header(UploadHeader { store_only: false, author });
     let starts = (0..component.len()).step_by(CHUNK_BYTES);
@@ -207,10 +207,11 @@ fn rollout(progress: admin::RolloutProgress) -> Rollout {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "it stands where `map_err` calls it")]
 fn failure(status: Status) -> Failure {
     // The channel keeps the deadline, too, and may be the first to say so.
     let mut sources = std::iter::successors(status.source(), |error| (*error).source());
-    if sources.any(|source| source.is::<TimeoutExpired>()) {
+    if sources.any(<dyn std::error::Error>::is::<TimeoutExpired>) {
         let error = CallError::new(ErrorKind::Timeout, "no answer came within the deadline");
         return error.maybe_executed().into();
     }
@@ -263,7 +264,7 @@ mod tests {
     #[test]
     fn a_component_travels_in_pieces_behind_its_header() {
         let component = Bytes::from(vec![7; CHUNK_BYTES + 1]);
-        let parts = upload_parts(component);
+        let parts = upload_parts(&component);
         let sizes: Vec<_> = parts
             .iter()
             .map(|part| match &part.part {

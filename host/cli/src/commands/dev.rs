@@ -51,6 +51,9 @@ pub(crate) fn run(args: DevArgs, output: Output) -> Result<()> {
         let system = System::start(settings).await?;
         let mut session = Session::new(system, sources, args.watch, output);
         let served = shutdown.token().run_until_cancelled(session.serve()).await;
+        if shutdown.is_requested() {
+            output.note("stopping: saving what objects hold");
+        }
         // Whatever happened: what objects hold in memory is saved.
         session.stop().await;
         match served {

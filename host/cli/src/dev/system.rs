@@ -157,13 +157,13 @@ async fn reserve(address: &str, key: &str) -> Result<TcpSocket> {
         let variable = format!("WASMVERSE_GATE__{}", key.to_ascii_uppercase());
         format!("failed to listen on {address} (choose another address with {variable})")
     };
-    let found = tokio::net::lookup_host(address).await.with_context(&taken)?.next();
-    let found = found.with_context(&taken)?;
+    let found = tokio::net::lookup_host(address).await.with_context(taken)?.next();
+    let found = found.with_context(taken)?;
     let socket = match found {
         SocketAddr::V4(_) => TcpSocket::new_v4()?,
         SocketAddr::V6(_) => TcpSocket::new_v6()?,
     };
     socket.set_reuseaddr(true)?;
-    socket.bind(found).with_context(&taken)?;
+    socket.bind(found).with_context(taken)?;
     Ok(socket)
 }
