@@ -1,6 +1,9 @@
 //! The end of a process: it is asked for once, and every task is waited for.
 
-use std::{future::Future, time::Duration};
+use std::{
+    future::Future,
+    time::{Duration, Instant},
+};
 
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
@@ -10,6 +13,8 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// What a process ends with when a second signal will not wait.
 const KILLED_EXIT_CODE: i32 = 130;
+/// Who signals a process and its group (`timeout`, `make`) does it twice and means it once.
+const SAME_SIGNAL: Duration = Duration::from_millis(500);
 /// How long the last tasks have once all others are gone.
 const LAST_GRACE: Duration = Duration::from_secs(1);
 
@@ -43,7 +48,13 @@ impl Shutdown {
             let name = either(&mut interrupt, &mut terminate).await;
             tracing::info!("{name}: shutting down; another one ends the process at once");
             requested.cancel();
-            let name = either(&mut interrupt, &mut terminate).await;
+            let first = (name, Instant::now());
+            let name = loop {
+                let name = either(&mut interrupt, &mut terminate).await;
+                if name != first.0 || first.1.elapsed() > SAME_SIGNAL {
+                    break name;
+                }
+            };
             tracing::warn!("{name} again: ending at once");
             std::process::exit(KILLED_EXIT_CODE);
         });
