@@ -49,7 +49,7 @@ impl Desk {
         action: Action,
         terms: Terms,
     ) -> Result<Reply, CallError> {
-        self.catalog.encoding(object.type_name())?;
+        self.catalog.check()?;
         let Terms { deadline, traceparent } = terms;
         if deadline <= Instant::now() {
             let error = CallError::new(ErrorKind::Timeout, "the deadline passed before the call");

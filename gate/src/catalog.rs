@@ -4,7 +4,6 @@
 //! to know on its own: how a type's payloads are written, and what to show to the curious.
 
 use std::{
-    collections::HashMap,
     sync::{Arc, OnceLock},
     time::Duration,
 };
@@ -32,7 +31,6 @@ pub(crate) struct Catalog(watch::Receiver<Option<Arc<Known>>>);
 #[derive(Debug, Default)]
 pub(crate) struct Known {
     types: Vec<Described>,
-    encodings: HashMap<String, Encoding>,
     openapi: OnceLock<Bytes>,
 }
 
@@ -77,6 +75,14 @@ impl Catalog {
         let _ = self.0.clone().wait_for(Option::is_some).await;
     }
 
+    /// Whether the types are known.
+    ///
+    /// # Errors
+    /// `unavailable` while no node has told them.
+    pub(crate) fn check(&self) -> Result<(), CallError> {
+        if self.0.borrow().is_some() { Ok(()) } else { Err(unknown_yet()) }
+    }
+
     /// How a type's payloads are written. Of a type that came a moment ago nothing may be known
     /// here yet; then it is the default.
     ///
@@ -85,7 +91,7 @@ impl Catalog {
     pub(crate) fn encoding(&self, type_name: &TypeName) -> Result<Encoding, CallError> {
         let known = self.0.borrow();
         let known = known.as_ref().ok_or_else(unknown_yet)?;
-        Ok(known.encodings.get(type_name.as_str()).copied().unwrap_or_default())
+        Ok(known.find(type_name.as_str()).map(|found| found.encoding).unwrap_or_default())
     }
 
     /// Waits, but not for long, until a revision shows as the active one.
@@ -104,8 +110,7 @@ impl Known {
     pub(crate) fn new(types: &[TypeInfo]) -> Self {
         let mut types: Vec<_> = types.iter().map(Described::new).collect();
         types.sort_by(|a, b| a.info.r#type.cmp(&b.info.r#type));
-        let encodings = types.iter().map(|t| (t.info.r#type.clone(), t.encoding)).collect();
-        Self { types, encodings, openapi: OnceLock::new() }
+        Self { types, openapi: OnceLock::new() }
     }
 
     /// All types by name.

@@ -90,3 +90,15 @@ impl GateConfig {
         self.id.as_deref().unwrap_or_else(|| self.advertised())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wasmverse_daemon::config::sample::differences;
+
+    #[test]
+    fn the_sample_shows_every_key_with_its_default() {
+        let sample = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/wasmverse.toml");
+        assert_eq!(differences::<Config>(std::path::Path::new(sample)), Vec::<String>::new());
+    }
+}

@@ -46,6 +46,11 @@ impl Control {
         Self { router, upload_bytes_max }
     }
 
+    /// The largest component.
+    pub(crate) fn upload_bytes_max(&self) -> usize {
+        self.upload_bytes_max
+    }
+
     /// A page of objects.
     pub(crate) async fn list(
         &self,

@@ -4,6 +4,7 @@
 //! their request is read, and calls take the shortest way.
 
 mod admin;
+mod body;
 mod objects;
 mod terms;
 
@@ -16,7 +17,6 @@ use std::{
 use anyhow::Context as _;
 use futures_util::future::BoxFuture;
 use http::{Request, Response, header::HeaderMap};
-use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use tonic::{Code, body::Body, codec::CompressionEncoding, server::NamedService, service::Routes};
 use tonic_health::{ServingStatus, server::HealthReporter};
@@ -33,6 +33,7 @@ use crate::{
     metrics::{Operation, Surface},
 };
 use admin::Admin;
+use body::Whole;
 use objects::Objects;
 
 /// What surrounds a payload in a message.
@@ -121,7 +122,8 @@ impl Service<Request<Incoming>> for Services {
 
     fn call(&mut self, request: Request<Incoming>) -> Self::Future {
         if is_for::<Gate>(&request) {
-            let answer = self.gate.call(request);
+            let within = self.desk.timeouts.default;
+            let answer = self.gate.call(request.map(|body| Whole::within(body, within)));
             let bytes_max = self.desk.body_bytes_max;
             return Box::pin(async move { Ok(in_our_words(answer.await?, bytes_max)) });
         }
@@ -130,18 +132,12 @@ impl Service<Request<Incoming>> for Services {
                 let refused = error_to_status(&error).into_http();
                 return Box::pin(std::future::ready(Ok(refused)));
             }
-            let answer = self.operators.call(request.map(|body| body.map_err(|_| BrokenOff)));
+            let answer = self.operators.call(request.map(Whole::new));
             return Box::pin(async move { Ok(in_our_words(answer.await?, PIECE_BYTES_MAX)) });
         }
         Box::pin(Service::call(&mut self.rest, request))
     }
 }
-
-/// What a client's cancellation reads as. In its own words tonic would take it for the end of the
-/// stream, and an upload that breaks off for one that is whole.
-#[derive(Debug, thiserror::Error)]
-#[error("the request broke off")]
-struct BrokenOff;
 
 fn is_for<S: NamedService>(request: &Request<Incoming>) -> bool {
     let rest = request.uri().path().strip_prefix('/').and_then(|path| path.strip_prefix(S::NAME));

@@ -159,4 +159,24 @@ mod tests {
             assert_eq!(operation as usize, place);
         }
     }
+
+    #[test]
+    fn every_request_is_counted_by_how_it_ended() {
+        let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
+        let handle = recorder.handle();
+        let meter = metrics::with_local_recorder(&recorder, Meter::new);
+        meter.begin(Surface::Http, Operation::Call).end(&Ok(()));
+        let refused = Err::<(), _>(CallError::new(ErrorKind::Denied, "x"));
+        meter.begin(Surface::Grpc, Operation::Admin).end(&refused);
+        drop(meter.begin(Surface::Grpc, Operation::Call));
+        let text = handle.render();
+        for line in [
+            "requests_total{surface=\"http\",operation=\"call\",code=\"ok\"} 1",
+            "requests_total{surface=\"grpc\",operation=\"admin\",code=\"denied\"} 1",
+            "requests_total{surface=\"grpc\",operation=\"call\",code=\"cancelled\"} 1",
+            "request_seconds_count{surface=\"http\",operation=\"call\"} 1",
+        ] {
+            assert!(text.contains(line), "{line}: {text}");
+        }
+    }
 }

@@ -29,7 +29,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::Service;
 
 /// Requests that one HTTP/2 connection may have under way.
-const STREAMS_MAX: u32 = 4096;
+const STREAMS_MAX: u32 = 1024;
 /// What a client may send on a stream, and on a connection, before it is read.
 const STREAM_WINDOW_BYTES: u32 = 1 << 20;
 const CONNECTION_WINDOW_BYTES: u32 = 8 << 20;
@@ -119,25 +119,24 @@ impl Server {
         async move {
             let serving = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
             let mut serving = pin!(serving);
-            let first_request_within = tokio::time::sleep(idle_timeout);
+            // A connection that never asks for anything only takes up room.
+            let unused = async || {
+                tokio::time::sleep(idle_timeout).await;
+                if begun.load(Relaxed) {
+                    std::future::pending::<()>().await;
+                }
+            };
             tokio::select! {
                 // How a connection ended is the client's business.
                 _ = &mut serving => return,
                 () = stopping.cancelled() => {}
-                () = first_request_within, if !begun.load(Relaxed) => {
-                    if !begun.load(Relaxed) {
-                        return;
-                    }
-                    tokio::select! {
-                        _ = &mut serving => return,
-                        () = stopping.cancelled() => {}
-                    }
-                }
+                () = unused() => {}
             }
             serving.as_mut().graceful_shutdown();
             tokio::select! {
                 _ = serving => {}
                 () = killing.cancelled() => {}
+                () = unused() => {}
             }
         }
     }

@@ -22,7 +22,7 @@ use wasmverse_proto::admin::{
 };
 
 use super::{
-    body::{broken_off, collect},
+    body::{broken_off, collect, discard},
     error::Refusal,
     names,
     query::parameters,
@@ -45,11 +45,11 @@ pub(crate) async fn guard(
     next: Next,
 ) -> Result<Response, Refusal> {
     let allowed = desk.access.check(credentials(request.headers(), request.uri()));
-    if allowed.is_err() {
-        desk.meter.begin(Surface::Http, Operation::Admin).end(&allowed);
-    }
-    allowed?;
-    Ok(next.run(request).await)
+    let Err(error) = allowed else { return Ok(next.run(request).await) };
+    let (parts, body) = request.into_parts();
+    discard(&parts.headers, body, desk.control.upload_bytes_max()).await;
+    desk.meter.begin(Surface::Http, Operation::Admin).end(&Err::<(), _>(error.clone()));
+    Err(error.into())
 }
 
 #[derive(Deserialize)]

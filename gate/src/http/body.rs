@@ -37,17 +37,22 @@ pub(crate) async fn collect(
     }
 }
 
+/// Takes in and drops the body of a request that is refused whatever it holds.
+pub(crate) async fn discard(headers: &HeaderMap, body: Body, bytes_max: usize) {
+    // A client that asks first has sent nothing yet, and will not.
+    if !headers.contains_key(header::EXPECT) && !body.is_end_stream() {
+        drain(body.into_data_stream(), bytes_max).await;
+    }
+}
+
 async fn take(headers: &HeaderMap, body: Body, bytes_max: usize) -> Result<Bytes, CallError> {
     let announced = body.size_hint().lower();
     let announced = usize::try_from(announced).unwrap_or(usize::MAX);
-    let mut chunks = body.into_data_stream();
     if announced > bytes_max {
-        // A client that asks first has sent nothing yet, and will not.
-        if !headers.contains_key(header::EXPECT) {
-            drain(chunks, bytes_max.saturating_mul(DRAINED_TIMES)).await;
-        }
+        discard(headers, body, bytes_max.saturating_mul(DRAINED_TIMES)).await;
         return Err(refused(bytes_max));
     }
+    let mut chunks = body.into_data_stream();
     let Some(first) = chunks.next().await else { return Ok(Bytes::new()) };
     let first = first.map_err(|_| broken_off())?;
     if first.len() > bytes_max {

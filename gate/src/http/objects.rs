@@ -1,6 +1,6 @@
 //! Objects over HTTP: call, create, delete, get, list.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use axum::{
     Json,
@@ -11,18 +11,18 @@ use axum::{
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
-use wasmverse_core::{Action, CallError, ErrorKind, Reply};
+use wasmverse_core::{Action, CallError, Encoding, ErrorKind, ObjectId, Reply};
 use wasmverse_proto::gate::{ListObjectsRequest, ObjectInfo};
 
 use super::{
-    body::collect,
+    body::{collect, discard},
     error::Refusal,
     names,
     query::parameters,
     terms::{KEY, terms, text},
 };
 use crate::{
-    call::Desk,
+    call::{Desk, Terms},
     metrics::{Operation, Surface},
     openapi::media_type,
 };
@@ -42,10 +42,14 @@ pub(crate) async fn call(State(desk): State<Arc<Desk>>, request: Request) -> Ans
 }
 
 async fn run(desk: &Desk, parts: &Parts, body: Body) -> Result<Response, CallError> {
-    let (object, method) = names::method(parts.uri.path(), PREFIX)?;
-    let terms = terms(desk, &parts.headers)?;
-    let encoding = desk.catalog.encoding(object.type_name())?;
-    let key = text(&parts.headers, KEY)?;
+    let asked = match asked(desk, parts) {
+        Ok(asked) => asked,
+        Err(error) => {
+            discard(&parts.headers, body, desk.body_bytes_max).await;
+            return Err(error);
+        }
+    };
+    let Asked { object, method, key, encoding, terms } = asked;
     let payload = collect(&parts.headers, body, desk.body_bytes_max, terms.deadline).await?;
     let action = desk.invocation(&method, payload, key)?;
     let payload = desk.ask(object, action, terms).await?.into_payload();
@@ -56,6 +60,23 @@ async fn run(desk: &Desk, parts: &Parts, body: Body) -> Result<Response, CallErr
     let media = HeaderValue::from_static(media_type(encoding));
     response.headers_mut().insert(header::CONTENT_TYPE, media);
     Ok(response)
+}
+
+/// A call but for its payload.
+struct Asked<'a> {
+    object: ObjectId,
+    method: Cow<'a, str>,
+    key: Option<&'a str>,
+    encoding: Encoding,
+    terms: Terms,
+}
+
+fn asked<'a>(desk: &Desk, parts: &'a Parts) -> Result<Asked<'a>, CallError> {
+    let (object, method) = names::method(parts.uri.path(), PREFIX)?;
+    let terms = terms(desk, &parts.headers)?;
+    let encoding = desk.catalog.encoding(object.type_name())?;
+    let key = text(&parts.headers, KEY)?;
+    Ok(Asked { object, method, key, encoding, terms })
 }
 
 /// `PUT /v1/objects/{type}/{id}`

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::StreamExt as _;
 use serde_json::{Value, json};
 use tonic::{Code, Request, Status, codec::CompressionEncoding};
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
@@ -118,6 +119,35 @@ async fn what_is_too_large_is_an_invalid_argument() {
     let mut grpc = scene.grpc().await.max_decoding_message_size(8 << 20);
     let largest = grpc.call_object(call("echo", vec![b'1'; 4 << 20])).await.unwrap();
     assert_eq!(largest.into_inner().payload.len(), 4 << 20);
+}
+
+#[tokio::test]
+async fn a_message_that_does_not_come_is_not_waited_for_for_ever() {
+    let scene = Scene::with(|config| config.gate.default_timeout = Duration::from_millis(50)).await;
+    let address = scene.gate.addresses().grpc;
+    let stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    let io = hyper_util::rt::TokioIo::new(stream);
+    let executor = hyper_util::rt::TokioExecutor::new();
+    let (mut sender, connection) =
+        hyper::client::conn::http2::handshake(executor, io).await.unwrap();
+    let head = futures_util::stream::iter([Ok::<_, std::io::Error>(bytes::Bytes::from_static(&[
+        0, 0, 0, 0, 9,
+    ]))]);
+    let body = axum::body::Body::from_stream(head.chain(futures_util::stream::pending()));
+    let request =
+        http::Request::post(format!("http://{address}/wasmverse.gate.v1.GateService/CallObject"))
+            .header("content-type", "application/grpc")
+            .header("te", "trailers")
+            .body(body)
+            .unwrap();
+    let answer = async {
+        tokio::select! {
+            answer = sender.send_request(request) => answer.unwrap(),
+            end = connection => panic!("the connection ended: {end:?}"),
+        }
+    };
+    let status = Status::from_header_map(within(answer).await.headers()).unwrap();
+    assert_ne!(status.code(), Code::Ok);
 }
 
 #[tokio::test]

@@ -135,6 +135,18 @@ async fn headers_that_make_no_sense_are_refused() {
 }
 
 #[tokio::test]
+async fn a_refusal_is_read_however_much_the_client_sends() {
+    let scene = Scene::start().await;
+    for (path, status) in
+        [("/v1/objects/Json/x/who", 401), ("/v1/objects/9/x/who", 400), ("/v1/admin/types", 403)]
+    {
+        let headers = [("wasmverse-session", "x"), ("origin", "https://evil.example")];
+        let call = with_headers(request("POST", path, vec![b'1'; 4_000_000]), &headers);
+        assert_eq!(scene.ask(call).await.status.as_u16(), status, "{path}");
+    }
+}
+
+#[tokio::test]
 async fn every_error_of_the_closed_set_shows_as_itself() {
     let scene = Scene::start().await;
     for kind in ErrorKind::ALL {
