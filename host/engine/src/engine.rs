@@ -72,7 +72,8 @@ impl Engine {
             .stack_size(COMPILER_STACK_BYTES)
             .thread_name(|number| format!("engine-compiler-{number}"))
             .build()?;
-        ticker::start(wasmtime.weak())?;
+        // Nobody waits for it: it holds nothing, and ends by itself.
+        drop(ticker::start(wasmtime.weak())?);
         Ok(Self(Arc::new(Shared {
             world: World::new()?,
             metrics: Metrics::new(),

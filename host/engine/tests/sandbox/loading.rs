@@ -1,6 +1,7 @@
 //! What is taken as a component, and what is refused with which words.
 
 use bytes::Bytes;
+use proptest::prelude::*;
 use wasmverse_core::Durability;
 use wasmverse_engine::{Config, Engine, LoadError, Refusal};
 
@@ -169,4 +170,21 @@ async fn compiled_code_is_found_again_in_the_cache_folder() {
 fn walk(folder: &std::path::Path) -> usize {
     let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     entries.map(|path| if path.is_dir() { walk(&path) } else { 1 }).sum()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn any_bytes_are_refused_and_no_crash(
+        component in any::<bool>(),
+        noise in prop::collection::vec(any::<u8>(), 0..400),
+    ) {
+        let header: &[u8] = if component { b"\0asm\x0d\0\x01\0" } else { b"" };
+        let bytes = [header, &noise].concat();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let engine = Engine::new(Config::default()).unwrap();
+        let answer = runtime.block_on(engine.load(bytes.into()));
+        prop_assert!(matches!(answer, Err(LoadError::Refused(_))), "{:?}", answer);
+    }
 }
