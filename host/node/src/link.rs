@@ -7,6 +7,7 @@ mod stream;
 use std::{sync::Arc, time::Instant};
 
 use futures_util::Stream;
+use metrics::Gauge;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
@@ -54,6 +55,7 @@ pub(crate) struct Links {
     bounds: Bounds,
     large: Semaphore,
     ending: Ending,
+    up: Gauge,
 }
 
 /// How links end: first they take no more calls, then those that still drain are cut.
@@ -69,6 +71,7 @@ impl Links {
         identity: Identity,
         bounds: Bounds,
         ending: Ending,
+        up: Gauge,
     ) -> Self {
         let hello = Hello {
             protocol: PROTOCOL,
@@ -79,7 +82,7 @@ impl Links {
             shards: identity.shards.get().into(),
         };
         let large = Semaphore::new(bounds.large_bytes_max.min(Semaphore::MAX_PERMITS));
-        Self { callee, hello, bounds, large, ending }
+        Self { callee, hello, bounds, large, ending, up }
     }
 
     /// Serves one link; the peer has shown the secret already.
@@ -92,6 +95,7 @@ impl Links {
             self.hello.clone(),
             self.bounds,
             self.ending.clone(),
+            self.up.clone(),
             inbound,
         )
     }

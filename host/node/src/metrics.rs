@@ -35,6 +35,8 @@ pub(crate) struct Metrics {
     pub(crate) sends_lost: Counter,
     pub(crate) upgrades: Counter,
     pub(crate) upgrades_refused: Counter,
+    /// Peers that are linked up.
+    pub(crate) links: Gauge,
 }
 
 impl Metrics {
@@ -68,6 +70,7 @@ impl Metrics {
             sends_lost: counter!("wasmverse_node_sends_lost_total"),
             upgrades: counter!("wasmverse_node_upgrades_total"),
             upgrades_refused: counter!("wasmverse_node_upgrades_refused_total"),
+            links: gauge!("wasmverse_node_links"),
         }
     }
 

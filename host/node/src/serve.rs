@@ -93,7 +93,10 @@ struct Guard(Option<Arc<[u8]>>);
 impl Interceptor for Guard {
     fn call(&mut self, request: Request<()>) -> Result<Request<()>, Status> {
         let Some(expected) = &self.0 else { return Ok(request) };
-        let shown = request.metadata().get("authorization").map(|value| value.as_encoded_bytes());
+        let shown = request
+            .metadata()
+            .get("authorization")
+            .map(tonic::metadata::MetadataValue::as_encoded_bytes);
         if bool::from(shown.unwrap_or_default().ct_eq(expected)) {
             return Ok(request);
         }

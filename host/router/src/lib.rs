@@ -3,6 +3,7 @@
 //! A [`Router`] knows where objects are (a static view for now: one node, all shards) and brings a
 //! call there: to the [`Callee`] in this process, without serialization, or over a `Link` to a peer.
 
+mod catalog;
 mod config;
 mod control;
 mod large;
@@ -11,15 +12,14 @@ mod metrics;
 mod outbox;
 mod peer;
 mod router;
-mod types;
 
 use futures_util::future::BoxFuture;
 use wasmverse_core::{Call, CallError, Reply};
 
+pub use catalog::Types;
 pub use config::{LinkBounds, RouterConfig};
 pub use control::{Bearer, Control};
 pub use router::Router;
-pub use types::Types;
 
 /// What answers calls: a node's directory, or a router on the way to one.
 pub trait Callee: Send + Sync + 'static {

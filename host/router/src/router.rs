@@ -8,7 +8,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::Instrument as _;
 use wasmverse_core::{Call, CallError, NodeId, ObjectId, Placement, Reply, ShardCount};
 
-use crate::{Callee, Control, RouterConfig, Types, link, peer::Peer, types};
+use crate::{Callee, Control, RouterConfig, Types, catalog, link, peer::Peer};
 
 /// Brings calls to their objects. Cheap to clone.
 #[derive(Clone)]
@@ -42,7 +42,7 @@ impl Router {
         let shards = config.shards;
         let peer = Arc::new(Peer::new(config));
         let (sender, types) = watch::channel(None);
-        tracker.spawn(types::watch(Arc::clone(&peer), sender, shutdown.clone()));
+        tracker.spawn(catalog::watch(Arc::clone(&peer), sender, shutdown.clone()));
         tracker.spawn(link::keep(Arc::clone(&peer), shutdown));
         Self(Arc::new(View { shards, way: Way::Remote { peer, types } }))
     }

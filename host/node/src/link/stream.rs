@@ -12,6 +12,7 @@ use std::{
 
 use fnv::FnvHashSet;
 use futures_util::{Stream, StreamExt as _, stream::FuturesUnordered};
+use metrics::Gauge;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 use tonic::Status;
 use wasmverse_core::{CallError, Reply};
@@ -49,6 +50,7 @@ pub(crate) struct LinkStream<S> {
     draining: bool,
     drain: Pin<Box<WaitForCancellationFutureOwned>>,
     cut: Pin<Box<WaitForCancellationFutureOwned>>,
+    up: Gauge,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -69,6 +71,7 @@ impl<S: Stream<Item = Result<Frames, Status>> + Unpin> LinkStream<S> {
         hello: Hello,
         bounds: Bounds,
         ending: Ending,
+        up: Gauge,
         inbound: S,
     ) -> Self {
         Self {
@@ -85,6 +88,7 @@ impl<S: Stream<Item = Result<Frames, Status>> + Unpin> LinkStream<S> {
             draining: false,
             drain: Box::pin(ending.drain.cancelled_owned()),
             cut: Box::pin(ending.cut.cancelled_owned()),
+            up,
         }
     }
 
@@ -112,6 +116,7 @@ impl<S: Stream<Item = Result<Frames, Status>> + Unpin> LinkStream<S> {
                     agree(&self.hello, &theirs).map_err(|error| error_to_status(&error))?;
                     tracing::info!(peer = theirs.id, role = theirs.role, "a peer has linked up");
                     self.stage = Stage::Open;
+                    self.up.increment(1.0);
                 }
                 (Some(Kind::Call(frame)), Stage::Open) => self.take_call(frame, now),
                 (Some(Kind::Cancel(frame)), Stage::Open) => {
@@ -233,10 +238,24 @@ impl<S: Stream<Item = Result<Frames, Status>> + Unpin> LinkStream<S> {
 
     /// Calls under way are taken back: nobody could be told what became of them.
     fn end(&mut self, why: Option<Status>) -> Poll<Option<Result<Frames, Status>>> {
-        self.stage = Stage::Over;
+        self.close();
         self.inbound = None;
         self.running.clear();
         Poll::Ready(why.map(Err))
+    }
+}
+
+impl<S> LinkStream<S> {
+    fn close(&mut self) {
+        if mem::replace(&mut self.stage, Stage::Over) == Stage::Open {
+            self.up.decrement(1.0);
+        }
+    }
+}
+
+impl<S> Drop for LinkStream<S> {
+    fn drop(&mut self) {
+        self.close();
     }
 }
 

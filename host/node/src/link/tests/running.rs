@@ -60,7 +60,13 @@ impl Running {
             cluster: setup.cluster.into(),
             shards: ShardCount::default(),
         };
-        let links = Links::new(Arc::new(fake.clone()), identity, setup.bounds, ending.clone());
+        let links = Links::new(
+            Arc::new(fake.clone()),
+            identity,
+            setup.bounds,
+            ending.clone(),
+            metrics::Gauge::noop(),
+        );
         let types = watch::Sender::new(ListTypesResponse::default());
         let service = Service { links, types: types.clone(), ending: ending.clone() };
         let end = ending.clone();
