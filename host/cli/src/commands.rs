@@ -3,13 +3,13 @@
 pub(crate) mod bench;
 pub(crate) mod build;
 pub(crate) mod call;
+mod catalog;
 pub(crate) mod deploy;
 pub(crate) mod dev;
 pub(crate) mod list;
 pub(crate) mod logs;
 pub(crate) mod new;
 pub(crate) mod object;
-mod types;
 
 use crate::{
     client::Client,
@@ -37,7 +37,7 @@ async fn talk(command: Command, global: &Global, output: Output) -> Result<()> {
         Command::Deploy(args) => deploy::run(&args, global, output).await,
         Command::Call(args) => call::run(&args, global, output).await,
         Command::List(args) => list::run(&args, &mut connect(global).await?, output).await,
-        Command::Types => types::run(&mut connect(global).await?, output).await,
+        Command::Types => catalog::run(&mut connect(global).await?, output).await,
         Command::Create(args) => object::create(&args, &mut connect(global).await?, output).await,
         Command::Delete(args) => object::delete(&args, &mut connect(global).await?, output).await,
         Command::Get(args) => object::get(&args, &mut connect(global).await?, output).await,

@@ -83,6 +83,12 @@ impl Output {
     }
 }
 
+/// How this program was called, for commands to be typed next: it may not be on the path.
+pub(crate) fn program() -> String {
+    let called = std::env::args().next().unwrap_or_default();
+    if called.contains('/') { called } else { "wasmverse".to_owned() }
+}
+
 /// Rows below their headings, columns aligned.
 pub(crate) fn table<const N: usize>(headings: [&str; N], rows: &[[String; N]]) -> String {
     let mut widths = headings.map(str::len);

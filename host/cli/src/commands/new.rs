@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::{
     failure::{Failure, Result},
-    output::Output,
+    output::{Output, program},
     scaffold::{self, Name},
 };
 
@@ -46,9 +46,10 @@ pub(crate) fn run(args: &NewArgs, output: Output) -> Result<()> {
     output.result(&json, || {
         format!(
             "made {folder}: the object type {type_name}, its tests, and the SDK\n\n\
-             next:\n  wasmverse dev {folder} --watch\n  wasmverse call {type_name}/world add 5    \
+             next:\n  {program} dev {folder} --watch\n  {program} call {type_name}/world add 5    \
              (from another terminal)",
-            type_name = name.type_name
+            type_name = name.type_name,
+            program = program(),
         )
     })
 }

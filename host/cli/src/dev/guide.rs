@@ -6,7 +6,7 @@ use serde_json::Value;
 use wasmverse_gate::Addresses;
 use wasmverse_node::TypeEntry;
 
-use crate::output::plural;
+use crate::output::{plural, program};
 
 /// Where the command line looks if it is not told.
 const DEFAULT_HTTP: &str = "127.0.0.1:8080";
@@ -14,6 +14,7 @@ const DEFAULT_HTTP: &str = "127.0.0.1:8080";
 /// The words for one running system.
 #[derive(Debug)]
 pub(crate) struct Guide {
+    program: String,
     http: String,
     grpc: String,
     types: Vec<String>,
@@ -29,6 +30,7 @@ impl Guide {
             .map(|t| (t.type_name.as_str(), serde_json::from_str(&t.spec.json).unwrap_or_default()))
             .collect();
         Self {
+            program: program(),
             http: at(|addresses| addresses.http.to_string()),
             grpc: at(|addresses| addresses.grpc.to_string()),
             types: described.iter().map(|(name, _)| (*name).to_owned()).collect(),
@@ -71,13 +73,14 @@ impl Guide {
             true => String::new(),
             false => format!(" --url {}", self.http_url()),
         };
+        let program = &self.program;
         let Some((object, method, argument)) = &self.example else {
-            return [format!("wasmverse types{url}"), format!("wasmverse deploy{url} FILE")];
+            return [format!("{program} types{url}"), format!("{program} deploy{url} FILE")];
         };
         let given = argument.as_deref().unwrap_or_default();
         let space = if given.is_empty() { "" } else { " " };
         [
-            format!("wasmverse call{url} {object} {method}{space}{given}"),
+            format!("{program} call{url} {object} {method}{space}{given}"),
             format!(
                 "curl -d {} {}/v1/objects/{object}/{method}",
                 non_empty(given),
@@ -127,6 +130,7 @@ mod tests {
 
     fn guide(http: &str, types: &[(&str, Value)]) -> Guide {
         Guide {
+            program: "wasmverse".to_owned(),
             http: http.to_owned(),
             grpc: "127.0.0.1:49000".to_owned(),
             types: types.iter().map(|(name, _)| (*name).to_owned()).collect(),
