@@ -5,6 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use serde::{Deserialize, Serialize};
 use wasmverse_core::Limits;
 use wasmverse_daemon::config::{AdminConfig, ClusterConfig, LogConfig, span};
+use wasmverse_engine::MAPPINGS_PER_INSTANCE;
 
 /// The sections of `wasmverse.toml` that concern a node.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -191,8 +192,9 @@ mod tests {
 
     #[test]
     fn the_cap_on_live_instances_follows_the_machine() {
-        assert_eq!(live_max(65_530), 10_000);
-        assert_eq!(live_max(28_192), 5_000);
+        assert_eq!(live_max(65_530), 9_556);
+        assert_eq!(live_max(262_144), 10_000);
+        assert_eq!(live_max(38_192), 5_000);
         assert_eq!(live_max(0), 64);
     }
 
