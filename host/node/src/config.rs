@@ -167,8 +167,6 @@ impl Default for StoreConfig {
     }
 }
 
-/// Memory mappings of one live instance, as measured, whatever the allocator.
-const MAPPINGS_PER_INSTANCE: usize = 4;
 /// Mappings left for everything else: code, threads, instances of the rollout under way.
 const MAPPINGS_RESERVED: usize = 8192;
 const LIVE_MAX: usize = 10_000;
