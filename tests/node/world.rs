@@ -43,7 +43,10 @@ impl World {
     }
 
     /// A node that keeps its state in this folder.
-    pub(crate) async fn at(folder: &tempfile::TempDir, configure: impl FnOnce(&mut Config)) -> Self {
+    pub(crate) async fn at(
+        folder: &tempfile::TempDir,
+        configure: impl FnOnce(&mut Config),
+    ) -> Self {
         let url = format!("sqlite:{}", PathBuf::from(folder.path()).join("db").display());
         Self::with(|config| {
             config.store.url = Some(url);

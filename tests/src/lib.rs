@@ -1,6 +1,14 @@
 //! The system as its users and maintainers see it: what the tests beside this crate stand on.
+//!
+//! For the engine alone there is a [`stage`]; for node and gate in the test's process a
+//! [`cluster`]; for the real programs [`programs`].
 
+pub mod cluster;
 pub mod corpus;
 pub mod forge;
+pub mod grpc;
 pub mod guests;
+pub mod http;
+pub mod patience;
+pub mod programs;
 pub mod stage;
