@@ -8,7 +8,7 @@ mod objects;
 mod query;
 mod terms;
 mod time;
-mod types;
+mod type_routes;
 
 use std::sync::Arc;
 
@@ -44,9 +44,9 @@ pub(crate) fn routes(desk: &Arc<Desk>, cors_origins: &[String]) -> anyhow::Resul
             get(objects::get).put(objects::create).delete(objects::delete),
         )
         .route("/v1/objects/{type}/{id}/{method}", post(objects::call))
-        .route("/v1/types", get(types::list))
-        .route("/v1/types/{type}", get(types::get))
-        .route("/v1/openapi.json", get(types::openapi))
+        .route("/v1/types", get(type_routes::list))
+        .route("/v1/types/{type}", get(type_routes::get))
+        .route("/v1/openapi.json", get(type_routes::openapi))
         .method_not_allowed_fallback(no_method);
     if let Some(cors) = cors(cors_origins)? {
         clients = clients.layer(cors);
