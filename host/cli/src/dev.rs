@@ -39,9 +39,10 @@ impl Session {
         sources: Vec<Source>,
         is_watching: bool,
         output: Output,
+        began: Instant,
     ) -> Self {
         let deployer = Deployer::new(sources.clone());
-        Self { system, deployer, sources, is_watching, output, began: Instant::now() }
+        Self { system, deployer, sources, is_watching, output, began }
     }
 
     /// Deploys, opens the client ports, and serves until it is dropped.

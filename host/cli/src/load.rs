@@ -5,6 +5,7 @@
 //! slow cluster does not hide behind a patient client.
 
 mod lane;
+mod report;
 
 use std::{
     collections::BTreeMap,
@@ -20,6 +21,8 @@ use wasmverse_core::ObjectId;
 
 use crate::{endpoint::Endpoint, failure::Result};
 use lane::Lane;
+
+pub(crate) use report::Report;
 
 /// After a broken connection, before the next one.
 const RECONNECT_DELAY: Duration = Duration::from_millis(100);

@@ -1,6 +1,9 @@
 //! `wasmverse dev`: node and gate in one process, with the given types deployed.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 
 use clap::Args;
 use wasmverse_daemon::{Shutdown, logs};
@@ -42,6 +45,7 @@ pub(crate) struct DevArgs {
 }
 
 pub(crate) fn run(args: DevArgs, output: Output) -> Result<()> {
+    let began = Instant::now();
     let settings = dev::Settings::load(args.config, args.data_dir)?;
     let sources = builder::locate(&args.paths)?;
     logs::install(settings.log()).map_err(anyhow::Error::msg)?;
@@ -49,7 +53,7 @@ pub(crate) fn run(args: DevArgs, output: Output) -> Result<()> {
     let outcome = runtime.block_on(async {
         let shutdown = Shutdown::on_signal()?;
         let system = System::start(settings).await?;
-        let mut session = Session::new(system, sources, args.watch, output);
+        let mut session = Session::new(system, sources, args.watch, output, began);
         let served = shutdown.token().run_until_cancelled(session.serve()).await;
         if shutdown.is_requested() {
             output.note("stopping: saving what objects hold");
