@@ -48,7 +48,7 @@ command -v cargo >/dev/null || fail "no cargo; install Rust with rustup: https:/
 command -v cc >/dev/null || debian gcc libc6-dev
 wasm_target
 if [ "${1:-build}" = test ]; then
-  rustup component list --installed 2>/dev/null | grep -q '^clippy' || rustup component add clippy rustfmt
+  { cargo clippy --version && cargo fmt --version; } >/dev/null 2>&1 || rustup component add clippy rustfmt
   command -v curl >/dev/null || debian curl
   python
 fi
