@@ -21,7 +21,7 @@ test:
 # A running system with the sample objects, in the foreground. CHAT_ARGS="--watch" and the like reach `wasmverse dev`.
 chat:
 	@tests/setup.sh build
-	@exec cargo run --quiet --package wasmverse-cli --bin wasmverse -- dev $(dir $(wildcard objects/*/Cargo.toml)) $(CHAT_ARGS)
+	@exec cargo run --package wasmverse-cli --bin wasmverse -- dev $(dir $(wildcard objects/*/Cargo.toml)) $(CHAT_ARGS)
 
 # Micro benchmarks (release build). `wasmverse bench` drives a running system.
 bench:

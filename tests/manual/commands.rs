@@ -28,7 +28,7 @@ fn the_commands_of_readme_and_guide_work_as_they_stand() {
 /// Runs a command as a user in an empty folder would, the programs being on the path.
 fn run(document: &str, command: &str, dev: &Dev, folder: &TempDir) {
     let address = dev.http.url.trim_start_matches("http://");
-    let command = command.replace("127.0.0.1:8080", address).replace("target/release/", "");
+    let command = command.replace("127.0.0.1:8080", address).replace("target/debug/", "");
     let path = format!(
         "{}:{}",
         target_folder().display(),

@@ -85,3 +85,12 @@ class System:
         self.node.stop()
         self.log.close()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def metric(self, port, name):
+        text = urllib.request.urlopen(f"http://127.0.0.1:{self.ports[port]}/metrics", timeout=5).read().decode()
+        return sum(float(line.rsplit(" ", 1)[1]) for line in text.splitlines() if line.split("{")[0].split(" ")[0] == name)
+
+
+def percentile(values, percent):
+    values = sorted(values)
+    return values[min(len(values) - 1, len(values) * percent // 100)]
