@@ -1,0 +1,170 @@
+//! `wasmverse`, as a new user and as a script use it.
+
+use std::{fs, path::PathBuf, process::Command};
+
+use serde_json::{Value, json};
+use wasmverse_tests::{
+    guests::{BANK_ACCOUNT, COUNTER, ECHO, chameleon},
+    patience::eventually_sync,
+    programs::{Dev, Process, Ran, program, target_folder, wasmverse},
+};
+
+/// Runs `wasmverse` in a folder, as one would type it, apart from whatever builds this test.
+fn typed(dev: &Dev, words: &[&str]) -> Ran {
+    let mut command = Command::new(program("wasmverse"));
+    command.current_dir(dev.folder.path()).args(words).env("WASMVERSE_URL", &dev.http.url);
+    command.output().unwrap().into()
+}
+
+fn started() -> Dev {
+    let files = [COUNTER, ECHO, BANK_ACCOUNT].map(|guest| guest.path().to_str().unwrap());
+    Dev::start(&files)
+}
+
+#[test]
+fn a_new_user_gets_from_nothing_to_a_running_object() {
+    let dev = started();
+    let new = typed(&dev, &["new", "hello"]);
+    assert_eq!(new.code, Some(0), "{new:?}");
+    let build = typed(&dev, &["build", "hello"]);
+    assert_eq!(build.code, Some(0), "{build:?}");
+    let component = PathBuf::from(build.out.trim_end().lines().last().unwrap());
+    assert!(component.is_absolute() && component.exists(), "{build:?}");
+    assert!(component.ends_with("target/wasmverse/hello.wasm"), "{build:?}");
+    let deploy = typed(&dev, &["deploy", component.to_str().unwrap()]);
+    assert_eq!(deploy.code, Some(0), "{deploy:?}");
+    let call = typed(&dev, &["call", "Hello/world", "add", "5"]);
+    assert_eq!((call.code, call.out.trim()), (Some(0), "5"), "{call:?}");
+    let again = typed(&dev, &["new", "hello"]);
+    assert_ne!(again.code, Some(0), "it overwrites nothing: {again:?}");
+    let types = typed(&dev, &["types"]);
+    assert!(types.out.contains("Hello"), "{types:?}");
+    // The logic is tested natively, as the new crate shows.
+    let tests = Command::new("cargo")
+        .args(["test", "--quiet", "--manifest-path", "hello/Cargo.toml"])
+        .current_dir(dev.folder.path())
+        .env_remove("CARGO_RESOLVER_FEATURE_UNIFICATION")
+        .env("CARGO_TARGET_DIR", target_folder().join("hello"))
+        .output()
+        .unwrap();
+    assert!(tests.status.success(), "{}", String::from_utf8_lossy(&tests.stderr));
+}
+
+#[test]
+fn each_command_says_what_it_did_and_as_json_what_scripts_want() {
+    let dev = started();
+    for url in [dev.http.url.clone(), format!("grpc://{}", dev.grpc)] {
+        let object = format!("Counter/{}", &url[..4]);
+        let run = |words: &[&str]| wasmverse(&url, words);
+        let call = run(&["call", &object, "add", "5"]);
+        assert_eq!((call.code, call.out.trim()), (Some(0), "5"), "{call:?}");
+        let call = run(&["--json", "call", &object, "value"]);
+        assert_eq!(call.json(), json!(5), "{call:?}");
+        let get = run(&["get", &object, "--json"]).json();
+        assert_eq!((&get["type"], &get["revision"]), (&json!("Counter"), &json!(1)), "{get}");
+        let list = run(&["list", "Counter", "--json"]);
+        assert!(list.out.contains(&object[8..]), "{list:?}");
+        let types = run(&["types", "--json"]).json();
+        assert!(types.to_string().contains("BankAccount"), "{types}");
+        let create = run(&["create", "Counter/made"]);
+        let again = run(&["create", "Counter/made"]);
+        assert_eq!((create.code, again.code), (Some(0), Some(1)), "{create:?} {again:?}");
+        assert_eq!(run(&["delete", "Counter/made"]).code, Some(0));
+        let gone = run(&["get", "Counter/made", "--json"]);
+        assert_eq!((gone.code, &gone.json()["error"]["code"]), (Some(1), &json!("not-found")));
+    }
+}
+
+#[test]
+fn a_deploy_reports_who_moved_and_who_stayed() {
+    let dev = started();
+    let folder = dev.folder.path();
+    let revision = |label: &str, activate: &str| {
+        let path = folder.join(format!("{label}.wasm"));
+        let describe = json!({ "type": "Thing", "revision": label });
+        let settings = json!({ "describe": describe, "activate": activate, "victims": "v" });
+        fs::write(&path, chameleon(&settings)).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let first = typed(&dev, &["deploy", &revision("one", "")]);
+    assert_eq!(first.code, Some(0), "{first:?}");
+    for id in ["v", "w"] {
+        let call = typed(&dev, &["call", &format!("Thing/{id}"), "add", "1"]);
+        assert_eq!(call.code, Some(0), "{call:?}");
+    }
+    let second = typed(&dev, &["deploy", &revision("two", "refuse")]);
+    let told = format!("{}{}", second.out, second.err);
+    assert!(told.contains("want me to refuse") && told.contains('v'), "{second:?}");
+    let label = typed(&dev, &["call", "Thing/w", "label"]);
+    assert_eq!(label.out.trim(), "\"two\"", "{label:?}");
+    let durable = folder.join("durable.wasm");
+    let describe = json!({ "type": "Thing", "durability": "durable" });
+    fs::write(&durable, chameleon(&json!({ "describe": describe }))).unwrap();
+    let refused = typed(&dev, &["deploy", durable.to_str().unwrap(), "--json"]);
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    assert_eq!(refused.json()["error"]["code"], "invalid-argument", "{refused:?}");
+    assert!(refused.err.contains("durable"), "{refused:?}");
+}
+
+#[test]
+fn bench_measures_what_it_calls() {
+    let dev = started();
+    for via in ["grpc", "http"] {
+        let url = if via == "grpc" { format!("grpc://{}", dev.grpc) } else { dev.http.url.clone() };
+        let words = "bench --type Echo --method echo --objects 10 --connections 4 --duration 1s \
+            --payload 16 --json";
+        let ran = wasmverse(&url, &words.split_whitespace().collect::<Vec<_>>());
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+        let report = ran.json();
+        assert!(report["calls"].as_u64().unwrap() > 10, "{report}");
+        assert_eq!(report["errors"], json!({}), "{report}");
+        for figure in ["p50", "p90", "p99", "p999", "max"] {
+            assert!(report["latency_us"][figure].as_f64().unwrap() > 0.0, "{report}");
+        }
+    }
+}
+
+#[test]
+fn logs_follow_an_object() {
+    let dev = started();
+    let path = dev.folder.path().join("thing.wasm");
+    fs::write(&path, chameleon(&json!({ "describe": { "type": "Thing" } }))).unwrap();
+    typed(&dev, &["deploy", path.to_str().unwrap()]);
+    typed(&dev, &["call", "Thing/a", "note", "\"before\""]);
+    let mut command = Command::new(program("wasmverse"));
+    command.args(["logs", "Thing/a"]).env("WASMVERSE_URL", &dev.http.url);
+    let logs = Process::start(&mut command, &dev.folder.path().join("logs"));
+    eventually_sync("it follows", || {
+        typed(&dev, &["call", "Thing/a", "note", "\"it rains\""]);
+        typed(&dev, &["call", "Thing/b", "note", "\"elsewhere\""]);
+        logs.printed().contains("it rains").then_some(())
+    });
+    assert!(!logs.printed().contains("elsewhere"), "{}", logs.printed());
+}
+
+#[test]
+fn dev_with_watch_swaps_in_what_is_saved() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let component = folder.path().join("thing.wasm");
+    let write = |label: &str| {
+        let describe = json!({ "type": "Thing", "revision": label });
+        let next = folder.path().join("next");
+        fs::write(&next, chameleon(&json!({ "describe": describe }))).unwrap();
+        fs::rename(next, &component).unwrap();
+    };
+    write("one");
+    let dev = Dev::start(&[component.to_str().unwrap(), "--watch"]);
+    typed(&dev, &["call", "Thing/a", "add", "5"]);
+    write("two");
+    eventually_sync("the new one serves", || {
+        (typed(&dev, &["call", "Thing/a", "label"]).out.trim() == "\"two\"").then_some(())
+    });
+    assert_eq!(typed(&dev, &["call", "Thing/a", "value"]).out.trim(), "5");
+    fs::write(&component, "no component").unwrap();
+    eventually_sync("it says what is wrong", || {
+        dev.process.printed().contains("serves on").then_some(())
+    });
+    assert_eq!(typed(&dev, &["call", "Thing/a", "value"]).out.trim(), "5");
+    let ready: Value = json!(dev.process.printed().contains("http://"));
+    assert_eq!(ready, json!(true));
+}
