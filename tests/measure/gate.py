@@ -6,12 +6,9 @@
 Prints a row per surface. CPU is that of the processes' own accounting (/proc/PID/stat)."""
 import argparse
 import json
-import os
-import pathlib
 import subprocess
-import tempfile
 
-from system import BIN, Process, System
+from system import BIN, System
 
 
 def measure(system, via, url, seconds, connections, payload):
