@@ -68,10 +68,7 @@ impl TypeSpec {
     }
 
     fn denied(&self, asked: &Invocation, why: &str) -> CallError {
-        CallError::new(
-            ErrorKind::Denied,
-            format!("`{}` of {} {why}", asked.method, self.type_name),
-        )
+        CallError::new(ErrorKind::Denied, format!("`{}` of {} {why}", asked.method, self.type_name))
     }
 }
 

@@ -30,7 +30,9 @@ pub(crate) struct Activation {
     host: Arc<Host>,
     entry: Arc<Entry>,
     awake: Option<Awake>,
-    ended: bool,
+    /// There is something to clear up if the task is cut. Not before it runs: a runtime that ends
+    /// drops it under the lock of its entry.
+    under_way: bool,
 }
 
 /// A live object.
@@ -42,12 +44,15 @@ struct Awake {
 
 impl Activation {
     pub(crate) fn new(host: &Arc<Host>, entry: &Arc<Entry>) -> Self {
-        Self { host: host.clone(), entry: entry.clone(), awake: None, ended: false }
+        Self { host: host.clone(), entry: entry.clone(), awake: None, under_way: false }
     }
 
     /// Lives. Steps that are rare are boxed, so that ten thousand resting tasks stay small.
     pub(crate) async fn run(mut self) {
+        self.under_way = true;
         loop {
+            // An object that is called without end lets others have the thread, too.
+            tokio::task::coop::consume_budget().await;
             match self.entry.next(self.awake.is_some()).await {
                 Next::Turn(letter) => self.turn(letter).await,
                 Next::Wake => Box::pin(self.wake()).await,
@@ -58,7 +63,10 @@ impl Activation {
                     Box::pin(self.leave(why)).await;
                     drop(departure);
                 }
-                Next::Discard => self.discard(),
+                Next::Discard => {
+                    tracing::warn!(object = %self.object(), "the row changed under a live object");
+                    self.discard();
+                }
                 Next::Stop => {
                     Box::pin(self.stop()).await;
                     if self.end() {
@@ -107,8 +115,8 @@ impl Activation {
     /// Leaves the entry to others, unless something has come up.
     fn end(&mut self) -> bool {
         self.remember();
-        self.ended = self.host.directory.retire(&self.entry);
-        self.ended
+        self.under_way = !self.host.directory.retire(&self.entry);
+        !self.under_way
     }
 
     /// Keeps in memory that an object without a row exists.
@@ -126,7 +134,7 @@ impl Activation {
 /// Only one whose task was cut, or panicked, still has something to say.
 impl Drop for Activation {
     fn drop(&mut self) {
-        if self.ended {
+        if !self.under_way {
             return;
         }
         self.discard();

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use wasmverse_core::{CallError, Durability, ErrorKind, RevisionNumber, TypeName};
+use wasmverse_core::{CallError, ErrorKind, RevisionNumber, TypeName};
 use wasmverse_engine::{Component, Digest, LoadError};
 use wasmverse_store::{self as store, NewRevision, RevisionRecord};
 
@@ -51,12 +51,6 @@ impl Host {
         let turn = self.deploys.begin();
         let loaded = self.engine.load(component.clone()).await.map_err(refused)?;
         let spec = loaded.spec().clone();
-        if spec.durability == Durability::Durable {
-            return Err(refusal(
-                "the component declares durable state, which does not run yet",
-                "declare `periodic`",
-            ));
-        }
         let digest = loaded.digest();
         let new = NewRevision {
             type_name: spec.type_name.clone(),
@@ -95,6 +89,10 @@ impl Host {
         type_name: &TypeName,
         number: RevisionNumber,
     ) -> Result<Arc<Revision>, CallError> {
+        if let Some(revision) = self.types.older(type_name, number) {
+            return Ok(revision);
+        }
+        let _one_at_a_time = self.loading.lock().await;
         if let Some(revision) = self.types.older(type_name, number) {
             return Ok(revision);
         }

@@ -115,3 +115,102 @@ impl Directory {
         &self.stripes[place]
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::sync::oneshot;
+    use wasmverse_core::{Caller, Chain, Reply};
+
+    use super::*;
+    use crate::{
+        entry::{Next, Pushed},
+        letter::{Letter, ReplyTo, Work},
+        metrics::Metrics,
+    };
+
+    /// Lives as an activation does, and answers without an instance.
+    async fn answer_all(directory: Arc<Directory>, entry: Arc<Entry>) {
+        let metrics = Metrics::new();
+        loop {
+            match entry.next(false).await {
+                Next::Wake => {
+                    let letters = entry.lock().take_leading_invokes();
+                    for letter in letters {
+                        letter.reply.answer(&metrics, &entry.object, Ok(Reply::Done));
+                    }
+                    tokio::task::yield_now().await;
+                }
+                Next::End => {
+                    if directory.retire(&entry) {
+                        return;
+                    }
+                }
+                _ => unreachable!("nobody asks for more"),
+            }
+        }
+    }
+
+    fn letter() -> (Letter, oneshot::Receiver<crate::letter::Answer>) {
+        let (reply, answer) = oneshot::channel();
+        let arrived = Instant::now();
+        let letter = Letter {
+            work: Work::Wake,
+            caller: Caller::Platform,
+            chain: Chain::default(),
+            deadline: arrived + Duration::from_secs(60),
+            traceparent: None,
+            reply: ReplyTo::Caller(reply),
+            arrived,
+        };
+        (letter, answer)
+    }
+
+    async fn push_and_wait(directory: &Arc<Directory>, object: &ObjectId) {
+        let (mut letter, answer) = letter();
+        loop {
+            let entry = directory.find(object, |_| Ok::<_, ()>(ShardId(0))).unwrap();
+            let start = || {
+                let task = answer_all(directory.clone(), entry.clone());
+                tokio_util::task::TaskTracker::new().spawn(task).abort_handle()
+            };
+            letter = match entry.push(letter, 1000, start) {
+                Pushed::Removed(letter) => letter,
+                Pushed::Queued => break,
+                Pushed::Full | Pushed::Paused(_) => unreachable!("neither full nor trapped"),
+            };
+        }
+        assert_eq!(answer.await.unwrap(), Ok(Reply::Done));
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn no_letter_is_lost_while_entries_come_and_go() {
+        let directory = Arc::new(Directory::new());
+        let objects: Arc<[ObjectId]> =
+            (0..3).map(|n| ObjectId::parse("T", &n.to_string()).unwrap()).collect();
+        let callers = (0..8).map(|caller: usize| {
+            let (directory, objects) = (directory.clone(), objects.clone());
+            tokio_util::task::TaskTracker::new().spawn(async move {
+                for call in 0..2000 {
+                    push_and_wait(&directory, &objects[(caller + call) % objects.len()]).await;
+                }
+            })
+        });
+        let all = futures_util::future::join_all(callers);
+        for ended in tokio::time::timeout(Duration::from_secs(60), all).await.unwrap() {
+            ended.unwrap();
+        }
+        for object in objects.iter() {
+            if let Some(entry) = directory.get(object) {
+                tokio::time::timeout(Duration::from_secs(10), async {
+                    while !entry.lock().removed {
+                        tokio::task::yield_now().await;
+                    }
+                })
+                .await
+                .unwrap();
+            }
+        }
+    }
+}

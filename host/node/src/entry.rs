@@ -271,7 +271,7 @@ impl Inner {
             Step::Upgrade => (Phase::Upgrading, Next::Upgrade(self.wanted.upgrade.take()?)),
             Step::Save => {
                 self.wanted.save = false;
-                (Phase::Turning, Next::Save)
+                (Phase::Resting, Next::Save)
             }
             Step::Settle => (Phase::Turning, Next::Settle(self.mailbox.pop_front()?)),
             Step::Wake => (Phase::Waking, Next::Wake),

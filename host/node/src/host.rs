@@ -51,6 +51,8 @@ pub(crate) struct Host {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) types: Types,
     pub(crate) deploys: Deploys,
+    /// Held while an older revision is compiled: many objects may want the same one at once.
+    pub(crate) loading: tokio::sync::Mutex<()>,
     pub(crate) directory: Directory,
     pub(crate) room: Room,
     pub(crate) upgrades: Semaphore,
@@ -97,6 +99,7 @@ impl Host {
             store,
             types: Types::new(),
             deploys: Deploys::default(),
+            loading: tokio::sync::Mutex::default(),
             directory: Directory::new(),
             room: Room::new(live_max),
             upgrades: Semaphore::new(UPGRADES_AT_ONCE),
@@ -314,7 +317,7 @@ pub(crate) fn already_exists(object: &ObjectId) -> CallError {
 }
 
 pub(crate) fn paused(pause: Duration) -> CallError {
-    let message = "it keeps trapping and is left alone for a while";
+    let message = "it trapped too often in a row and is left alone for a while";
     CallError::new(ErrorKind::Unavailable, message).retry_after(pause)
 }
 

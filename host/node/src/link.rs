@@ -122,17 +122,26 @@ impl Links {
 
 /// An answer, unless it is too large to pass: the others on its link shall not fail with it.
 fn passable(answer: Result<Reply, CallError>) -> Result<Reply, CallError> {
-    let size = match &answer {
-        Ok(Reply::Payload(payload)) => payload.len(),
-        Ok(Reply::Done | Reply::Exists(_)) => 0,
-        Err(error) => error.details().len() + error.message().len() + error.code().len(),
-    };
+    let size = size(&answer);
     if size <= FRAME_BYTES_MAX {
         return answer;
     }
     let problem =
         format!("the answer has {size} bytes: at most {FRAME_BYTES_MAX} pass between processes");
     Err(CallError::new(ErrorKind::Trapped, problem).maybe_executed())
+}
+
+/// What an answer takes on the wire, about. Whatever an object can make long counts.
+fn size(answer: &Result<Reply, CallError>) -> usize {
+    match answer {
+        Ok(Reply::Payload(payload)) => payload.len(),
+        Ok(Reply::Done | Reply::Exists(_)) => 0,
+        Err(error) => {
+            let attributes = error.attributes().iter().map(|(name, value)| name.len() + value.len());
+            let texts = error.message().len() + error.code().len();
+            error.details().len() + texts + attributes.sum::<usize>()
+        }
+    }
 }
 
 fn overloaded() -> CallError {

@@ -11,14 +11,22 @@ use wasmverse_core::{ObjectId, TypeName};
 use wasmverse_engine::LogLine;
 
 /// A reader may be so many lines behind before it loses some.
-const BEHIND_MAX: usize = 4096;
+const BEHIND_MAX: usize = 1024;
+/// The latest lines take so many bytes at most: one line may be as long as a turn's log budget.
+const KEPT_BYTES_MAX: usize = 16 << 20;
 
 /// The log lines of a node's objects.
 #[derive(Debug)]
 pub struct LogHub {
-    recent: Mutex<VecDeque<Arc<LogLine>>>,
+    recent: Mutex<Recent>,
     kept: usize,
     followers: broadcast::Sender<Arc<LogLine>>,
+}
+
+#[derive(Debug, Default)]
+struct Recent {
+    lines: VecDeque<Arc<LogLine>>,
+    bytes: usize,
 }
 
 /// Whose lines to follow.
@@ -49,19 +57,18 @@ pub struct TailLine {
 impl LogHub {
     /// One that keeps so many of the latest lines.
     pub(crate) fn new(kept: usize) -> Self {
-        let recent = Mutex::new(VecDeque::new());
-        Self { recent, kept, followers: broadcast::channel(BEHIND_MAX).0 }
+        Self { recent: Mutex::default(), kept, followers: broadcast::channel(BEHIND_MAX).0 }
     }
 
     /// Takes a line.
     pub(crate) fn write(&self, line: LogLine) {
         let line = Arc::new(line);
         let mut recent = self.recent.lock();
-        if recent.len() >= self.kept {
-            recent.pop_front();
-        }
-        if self.kept > 0 {
-            recent.push_back(line.clone());
+        recent.bytes += bytes(&line);
+        recent.lines.push_back(line.clone());
+        while recent.lines.len() > self.kept || recent.bytes > KEPT_BYTES_MAX {
+            let Some(oldest) = recent.lines.pop_front() else { break };
+            recent.bytes -= bytes(&oldest);
         }
         // Under the lock, so that a new reader neither misses a line nor gets it twice. Without
         // readers it is nobody's.
@@ -77,6 +84,7 @@ impl LogHub {
         let kept = self.recent.lock();
         let follower = self.followers.subscribe();
         let mut first: Vec<_> = kept
+            .lines
             .iter()
             .rev()
             .filter(|line| filter.takes(&line.object))
@@ -103,6 +111,12 @@ impl LogHub {
             }
         }))
     }
+}
+
+/// What a line takes, roughly.
+fn bytes(line: &LogLine) -> usize {
+    let fields = line.fields.iter().map(|(name, value)| name.len() + value.len());
+    size_of::<LogLine>() + line.message.len() + fields.sum::<usize>()
 }
 
 #[cfg(test)]
@@ -138,6 +152,18 @@ mod tests {
             seen.push(tail.next().await.unwrap().line.message.clone());
         }
         assert_eq!(seen, ["3", "4", "5"]);
+    }
+
+    #[tokio::test]
+    async fn long_lines_push_out_more_of_the_old_ones() {
+        let hub = LogHub::new(1000);
+        let long = "x".repeat(KEPT_BYTES_MAX / 4);
+        for _ in 0..9 {
+            hub.write(line("a", &long));
+        }
+        assert_eq!(hub.recent.lock().lines.len(), 3);
+        hub.write(line("a", &"x".repeat(KEPT_BYTES_MAX)));
+        assert_eq!(hub.recent.lock().bytes, 0);
     }
 
     #[tokio::test]

@@ -141,7 +141,7 @@ impl Node {
                 Ok(revision) => host.types.activate(&revision),
                 Err(error) => {
                     tracing::error!(r#type = %type_name, revision = %number, %error, "failed to load a type");
-                    host.types.break_down(type_name, error.message());
+                    host.types.break_down(&type_name, error.message());
                 }
             }
         });

@@ -97,10 +97,9 @@ impl Saver {
             let batch = host.saver.batch();
             if batch.is_empty() {
                 // What arrived since has left a permit.
-                if end.run_until_cancelled(host.saver.arrived.notified()).await.is_none() {
-                    if host.saver.jobs.lock().is_empty() {
-                        return;
-                    }
+                let ended = end.run_until_cancelled(host.saver.arrived.notified()).await.is_none();
+                if ended && host.saver.jobs.lock().is_empty() {
+                    return;
                 }
             } else {
                 host.saver.save(&*host.store, &host.metrics, batch).await;

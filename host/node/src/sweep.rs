@@ -20,7 +20,7 @@ const PAUSE_MAX: Duration = Duration::from_secs(10);
 const PAUSE_MIN: Duration = Duration::from_millis(20);
 /// While it stops, a node looks so often whether its objects have come to rest.
 const STOP_PAUSE: Duration = Duration::from_millis(5);
-/// Once all turns have ended or were given up, saving may take so long.
+/// Once all turns have ended or were cut, saving may take so long.
 const SAVE_LIMIT: Duration = Duration::from_secs(10);
 
 /// Looks at all objects again and again: puts the idle to sleep, forgets what nobody needs.
@@ -73,9 +73,11 @@ pub(crate) async fn stop(host: &Arc<Host>) {
     let quiet = tokio::time::timeout_at(limit, until_quiet(host)).await.is_ok();
     host.close_door(Door::Closed);
     host.activations.close();
-    let limit = if quiet { SAVE_LIMIT } else { SAVE_LIMIT / 2 };
-    if tokio::time::timeout(limit, until_all_left(host)).await.is_err() {
-        cut(host);
+    if !quiet {
+        cut(host, |phase| !matches!(phase, Phase::Nothing | Phase::Resting | Phase::Leaving));
+    }
+    if tokio::time::timeout(SAVE_LIMIT, until_all_left(host)).await.is_err() {
+        cut(host, Phase::is_live);
         host.activations.wait().await;
     }
     host.writer_end.cancel();
@@ -115,10 +117,10 @@ async fn until_all_left(host: &Host) {
     }
 }
 
-/// Ends the tasks of those that did not stop in time.
-fn cut(host: &Host) {
-    let late = host.directory.filter(|_, inner| inner.phase.is_live());
-    tracing::warn!(objects = late.len(), "cutting turns that did not end in time");
+/// Ends the tasks of those that did not stop in time: they are as after a trap.
+fn cut(host: &Host, late: impl Fn(Phase) -> bool) {
+    let late = host.directory.filter(|_, inner| late(inner.phase));
+    tracing::warn!(objects = late.len(), "cutting what did not end in time");
     for entry in late {
         let task = entry.lock().task.clone();
         if let Some(task) = task {

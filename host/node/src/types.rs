@@ -100,15 +100,15 @@ impl Types {
         if let Ok(before) = self.get(&revision.record.type_name) {
             self.remember(&before);
         }
-        self.set(revision.record.type_name.clone(), Active::Ready(revision.clone()));
+        self.set(&revision.record.type_name, &Active::Ready(revision.clone()));
     }
 
     /// Notes that the active revision of a type does not load.
-    pub(crate) fn break_down(&self, type_name: TypeName, why: &str) {
-        self.set(type_name, Active::Broken(why.into()));
+    pub(crate) fn break_down(&self, type_name: &TypeName, why: &str) {
+        self.set(type_name, &Active::Broken(why.into()));
     }
 
-    fn set(&self, type_name: TypeName, active: Active) {
+    fn set(&self, type_name: &TypeName, active: &Active) {
         self.active.rcu(|types| {
             let mut types = FnvHashMap::clone(types);
             types.insert(type_name.clone(), active.clone());
