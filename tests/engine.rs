@@ -1,5 +1,7 @@
 //! The engine against what compilers of long ago, clumsy authors and attackers hand to it.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use wasmverse_engine::Config;
 use wasmverse_tests::stage::Stage;
 

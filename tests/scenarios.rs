@@ -1,5 +1,7 @@
 //! What users are promised, tried from outside over real sockets: each file is one promise.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 #[path = "scenarios/effects.rs"]
 mod effects;
 #[path = "scenarios/errors.rs"]

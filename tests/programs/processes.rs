@@ -8,7 +8,7 @@ use wasmverse_tests::{
     guests::{COUNTER, ECHO, Guest},
     http::{Http, path_of},
     patience::{eventually, eventually_sync},
-    programs::{Dev, Process, free_address, program},
+    programs::{Dev, Process, free_address, program, wasmverse},
 };
 
 fn file(guest: Guest) -> &'static str {
@@ -211,4 +211,23 @@ fn configuration_is_checked_shown_and_overridden() {
     assert_eq!(code, Some(1));
     assert!(told.contains("cluster.secret"), "{told}");
     assert!(!Path::new(&folder.path().join(".wasmverse")).join("wasmverse.db").exists());
+}
+
+#[test]
+fn a_gate_beyond_loopback_without_a_token_lets_nobody_operate_it() {
+    let pair = Pair::new();
+    let _node = pair.node();
+    let listen = format!("0.0.0.0:{}", pair.http_address.port());
+    let mut command = Command::new(program("wasmverse-gate"));
+    command.current_dir(pair.folder.path()).args(["--http-listen", &listen]);
+    command.args(["--grpc-listen", "127.0.0.1:0", "--node", &pair.node_address.to_string()]);
+    command.env("WASMVERSE_GATE__OPS_LISTEN", pair.gate_ops.to_string());
+    let _gate = Process::start(&mut command, &pair.path("gate.log"));
+    eventually_sync("the gate is ready", || ready(pair.gate_ops));
+    let url = format!("http://{}", pair.http_address);
+    let deploy = wasmverse(&url, &["deploy", file(ECHO), "--json"]);
+    assert_eq!(deploy.code, Some(1), "{deploy:?}");
+    assert_eq!(deploy.json()["error"]["code"], "denied", "{deploy:?}");
+    let types = wasmverse(&url, &["types", "--json"]);
+    assert_eq!(types.code, Some(0), "{types:?}");
 }

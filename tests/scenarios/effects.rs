@@ -11,7 +11,8 @@ async fn thing() -> Cluster {
     cluster
 }
 
-fn errand(type_name: &str, id: &str, method: &str, argument: Value) -> Value {
+fn errand(type_name: &str, id: &str, method: &str, argument: impl Into<Value>) -> Value {
+    let argument = argument.into();
     json!({ "type": type_name, "id": id, "method": method, "argument": argument })
 }
 
@@ -33,11 +34,10 @@ async fn what_was_sent_arrives_in_order() {
 #[tokio::test]
 async fn a_send_leaves_only_with_a_turn_that_ends_well() {
     let cluster = thing().await;
-    let failed =
-        cluster.http.call("Thing/a", "send_and_fail", errand("Counter", "c", "add", 1.into()));
+    let failed = cluster.http.call("Thing/a", "send_and_fail", errand("Counter", "c", "add", 1));
     assert_eq!(failed.await.code(), "application");
     // Sends of one object leave in order: had the first left, it would be there by now.
-    cluster.http.ok("Thing/a", "send", errand("Counter", "c", "add", 10.into())).await;
+    cluster.http.ok("Thing/a", "send", errand("Counter", "c", "add", 10)).await;
     eventually("the second arrives", async || {
         let value = cluster.http.ok("Counter/c", "value", ()).await;
         (value != json!(0)).then(|| assert_eq!(value, json!(10)))
@@ -58,7 +58,7 @@ async fn an_object_may_send_to_itself() {
 #[tokio::test]
 async fn a_call_acts_at_once_and_stays_whatever_becomes_of_the_caller() {
     let cluster = thing().await;
-    let deep = errand("Thing", "b", "relay", errand("Counter", "c", "add", 5.into()));
+    let deep = errand("Thing", "b", "relay", errand("Counter", "c", "add", 5));
     assert_eq!(cluster.http.ok("Thing/a", "relay", deep).await, json!(5));
     let outer = errand("Thing", "b", "fail", json!("no"));
     assert_eq!(cluster.http.call("Thing/a", "relay", outer).await.code(), "application");
@@ -76,7 +76,7 @@ async fn a_failure_keeps_the_memory_of_an_object_that_is_not_durable() {
 #[tokio::test]
 async fn a_read_only_turn_may_read_and_nothing_else() {
     let cluster = thing().await;
-    let add = errand("Counter", "c", "add", 1.into());
+    let add = errand("Counter", "c", "add", 1);
     let words = cluster.http.ok("Thing/a", "overstep", add).await;
     for (act, word) in words.as_object().unwrap() {
         assert_eq!(word, "denied", "{act}");
@@ -86,7 +86,7 @@ async fn a_read_only_turn_may_read_and_nothing_else() {
     let read = errand("Counter", "c", "value", Value::Null);
     assert_eq!(cluster.http.ok("Thing/a", "ask", read).await, json!(0));
     // Also through another that only reads.
-    let through = errand("Thing", "b", "ask", errand("Counter", "c", "add", 1.into()));
+    let through = errand("Thing", "b", "ask", errand("Counter", "c", "add", 1));
     assert_eq!(cluster.http.call("Thing/a", "ask", through).await.code(), "denied");
     assert_eq!(cluster.http.call("Thing/a", "peek", "x").await.code(), "denied");
 }
@@ -109,7 +109,7 @@ async fn callers_are_let_in_as_the_type_says() {
     cluster.deploy_chameleon(json!({ "type": "Shy", "methods": methods })).await;
     let answer = cluster.http.call("Shy/a", "add", 1).await;
     assert_eq!((answer.status.as_u16(), &answer.code()[..]), (403, "denied"), "{answer}");
-    let through = errand("Shy", "a", "add", 4.into());
+    let through = errand("Shy", "a", "add", 4);
     assert_eq!(cluster.http.ok("Shy/b", "relay", through).await, json!(4));
     assert_eq!(cluster.http.ok("Shy/a", "value", ()).await, json!(4));
     let through = errand("Shy", "a", "value", Value::Null);

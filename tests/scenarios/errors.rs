@@ -11,7 +11,7 @@ use wasmverse_daemon::config::Secret;
 use wasmverse_tests::{
     cluster::Cluster,
     grpc::Grpc,
-    guests::{BANK_ACCOUNT, COUNTER, ECHO, MISCHIEF, chameleon},
+    guests::{BANK_ACCOUNT, COUNTER, ECHO, Guest, MISCHIEF, chameleon},
     http::{Answer, path_of},
     patience::eventually,
     programs::{Ran, wasmverse},
@@ -134,7 +134,7 @@ async fn cluster() -> Cluster {
     })
     .await;
     let small = json!({ "describe": { "type": "Narrow", "limits": { "mailbox_length": 1 } } });
-    let guests = [BANK_ACCOUNT, COUNTER, ECHO, MISCHIEF].map(|guest| guest.bytes());
+    let guests = [BANK_ACCOUNT, COUNTER, ECHO, MISCHIEF].map(Guest::bytes);
     for component in guests.into_iter().chain([chameleon(&small)]) {
         cluster.node.upload(component, "a test", true).await.unwrap();
     }

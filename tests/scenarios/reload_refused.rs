@@ -8,7 +8,9 @@ use wasmverse_tests::{cluster::Cluster, guests::chameleon, patience::eventually}
 fn revision(label: &str, manners: Value) -> Bytes {
     let describe = json!({ "type": "Thing", "revision": label, "durability": "periodic" });
     let mut settings = json!({ "describe": describe });
-    settings.as_object_mut().unwrap().extend(manners.as_object().unwrap().clone());
+    if let (Value::Object(settings), Value::Object(manners)) = (&mut settings, manners) {
+        settings.extend(manners);
+    }
     chameleon(&settings)
 }
 

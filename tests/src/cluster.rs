@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use wasmverse_core::{Action, Call, CallError, Caller, Chain, Invocation, Reply};
-use wasmverse_daemon::Shutdown;
+use wasmverse_daemon::{Shutdown, config::Secret};
 use wasmverse_gate::{Addresses, Gate, Listeners};
 use wasmverse_node::Node;
 use wasmverse_router::Callee as _;
@@ -138,7 +138,7 @@ impl Cluster {
         let node = node.expect("the node starts");
         let (serving, requested) = (node.clone(), node_shutdown.token());
         node_shutdown.spawn(async move {
-            let secret = secret.as_ref().map(|secret| secret.expose());
+            let secret = secret.as_ref().map(Secret::expose);
             serving.listen(listener, secret, requested).await.expect("the node serves");
         });
         run.gate.gate.nodes = vec![run.node.node.listen.clone()];
