@@ -326,8 +326,11 @@ fn pop_call(state: &mut State) -> Option<(CallFrame, Instant)> {
     }
 }
 
+/// What a frame takes, about. Whatever a client can make long counts: a batch over the size of a
+/// message would cost the link.
 fn bytes(frame: &CallFrame) -> usize {
-    FRAME_OVERHEAD_BYTES + frame.payload.len() + frame.key.len() + 300 * frame.chain.len()
+    let texts = frame.method.len() + frame.key.len() + frame.traceparent.len();
+    FRAME_OVERHEAD_BYTES + frame.payload.len() + texts + 300 * frame.chain.len()
 }
 
 fn overloaded(problem: &str) -> CallError {

@@ -25,6 +25,7 @@ use wasmverse_router::Callee;
 use super::{
     Bounds, Ending, draining, overloaded, passable,
     running::{Ended, Running},
+    size,
 };
 
 /// What goes out at once, at most.
@@ -154,7 +155,8 @@ impl<S: Stream<Item = Result<Frames, Status>> + Unpin> LinkStream<S> {
     /// Hands a call to the callee, which queues it before it returns: so turns are in the order of
     /// arrival.
     fn take_call(&mut self, frame: CallFrame, now: Instant) {
-        let (id, one_way, bytes) = (frame.id, frame.one_way, frame.payload.len());
+        let (id, one_way) = (frame.id, frame.one_way);
+        let bytes = frame.payload.len() + frame.method.len();
         let call = if self.draining { Err(draining()) } else { frame_to_call(frame, now) };
         let full = self.running.len() >= self.bounds.calls_max
             || self.running_bytes + bytes > self.bounds.bytes_max;
@@ -172,11 +174,7 @@ impl<S: Stream<Item = Result<Frames, Status>> + Unpin> LinkStream<S> {
 
     fn give_out(&mut self, id: u64, answer: Result<Reply, CallError>) {
         let answer = passable(answer);
-        self.out_bytes += match &answer {
-            Ok(Reply::Payload(payload)) => payload.len(),
-            Ok(Reply::Done | Reply::Exists(_)) => 0,
-            Err(error) => error.details().len() + error.message().len(),
-        };
+        self.out_bytes += size(&answer);
         self.out.push(Frame { frame: Some(Kind::Reply(reply_to_frame(id, answer))) });
     }
 

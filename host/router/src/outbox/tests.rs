@@ -112,6 +112,17 @@ fn a_batch_is_bounded_in_frames_and_in_bytes() {
 }
 
 #[test]
+fn a_long_name_weighs_as_much_as_a_payload() {
+    let outbox = outbox();
+    let link = opened(&outbox);
+    for _ in 0..6 {
+        let frame = CallFrame { method: "m".repeat(200 << 10), ..CallFrame::default() };
+        outbox.send(frame, later()).unwrap();
+    }
+    assert_eq!(taken(&outbox, link).len(), 3);
+}
+
+#[test]
 fn patience_ends_for_those_who_have_waited_longest() {
     let outbox = outbox();
     let mut first = call(&outbox);

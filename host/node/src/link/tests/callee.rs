@@ -13,6 +13,7 @@ use wasmverse_router::Callee;
 /// - `gated` answers its argument once the gate is opened;
 /// - `slow` answers its argument after two milliseconds;
 /// - `fail` answers an error of its own;
+/// - `verbose` answers an error of half a mebibyte;
 /// - `big` answers as many bytes as its argument says.
 ///
 /// It keeps what it was asked, in order of arrival.
@@ -92,6 +93,11 @@ impl Callee for Fake {
                         Ok(Reply::Payload(invocation.payload))
                     }
                     "fail" => Err(CallError::application("nope", "no", Bytes::from_static(b"7"))),
+                    "verbose" => {
+                        let long = "x".repeat(8 << 10);
+                        let error = CallError::application("nope", "no", Bytes::new());
+                        Err((0..64).fold(error, |error, _| error.with("", &long)))
+                    }
                     "big" => {
                         let size = std::str::from_utf8(&invocation.payload).unwrap();
                         Ok(Reply::Payload(vec![7; size.parse().unwrap()].into()))

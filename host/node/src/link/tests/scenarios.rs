@@ -103,6 +103,17 @@ async fn arguments_and_results_of_four_mebibytes_pass() {
 }
 
 #[tokio::test]
+async fn neither_long_names_nor_long_errors_cost_others_the_link() {
+    let (_node, router) = pair().await;
+    let named = "m".repeat(200 << 10);
+    for (method, kind) in [(&*named, ErrorKind::NotFound), ("verbose", ErrorKind::Application)] {
+        for answer in join_all((0..256).map(|_| router.call(call("a", method, "")))).await {
+            assert_eq!(answer.unwrap_err().kind(), kind);
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_large_argument_fails_as_a_small_one_does() {
     let (_node, router) = pair().await;
     for size in [1, 1 << 20] {
