@@ -137,7 +137,8 @@ fn size(answer: &Result<Reply, CallError>) -> usize {
         Ok(Reply::Payload(payload)) => payload.len(),
         Ok(Reply::Done | Reply::Exists(_)) => 0,
         Err(error) => {
-            let attributes = error.attributes().iter().map(|(name, value)| name.len() + value.len());
+            let attributes =
+                error.attributes().iter().map(|(name, value)| name.len() + value.len());
             let texts = error.message().len() + error.code().len();
             error.details().len() + texts + attributes.sum::<usize>()
         }
