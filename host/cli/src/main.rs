@@ -23,6 +23,10 @@ use command_line::CommandLine;
 use failure::Failure;
 use output::Output;
 
+/// A call makes dozens of small allocations on the way: this one is faster at them than libc's.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let line = CommandLine::parse();
     let output = Output::new(line.global.json);
