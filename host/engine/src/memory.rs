@@ -22,9 +22,6 @@ pub(crate) struct Memory {
     /// Table elements, in all.
     pub(crate) elements: usize,
     elements_max: usize,
-    /// What the last permitted growth added: it may fail afterwards.
-    last_bytes: usize,
-    last_elements: usize,
     /// In this step it asked for more memory than it may have.
     pub(crate) memory_denied: bool,
     /// In this step it asked for more table elements than it may have.
@@ -39,8 +36,6 @@ impl Memory {
             bytes_max,
             elements: 0,
             elements_max,
-            last_bytes: 0,
-            last_elements: 0,
             memory_denied: false,
             tables_denied: false,
             metrics,
@@ -54,18 +49,29 @@ impl Memory {
     }
 }
 
+/// What a growth adds. One beyond the declared maximum is going to fail, and adds nothing.
+///
+/// Nothing is given back when wasmtime reports a failure: it also reports requests that were never
+/// asked for here, and a guest could have its other memory uncounted by them.
+fn more(current: usize, desired: usize, maximum: Option<usize>) -> usize {
+    if maximum.is_some_and(|maximum| desired > maximum) {
+        return 0;
+    }
+    desired.saturating_sub(current)
+}
+
 impl ResourceLimiter for Memory {
     fn memory_growing(
         &mut self,
         current: usize,
         desired: usize,
-        _maximum: Option<usize>,
+        maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        let more = desired.saturating_sub(current);
+        let more = more(current, desired, maximum);
         let total = self.bytes.saturating_add(more);
         let fits = total <= self.bytes_max;
         if fits {
-            (self.bytes, self.last_bytes) = (total, more);
+            self.bytes = total;
         } else {
             self.memory_denied = true;
             self.metrics.memory_denied.increment(1);
@@ -73,32 +79,22 @@ impl ResourceLimiter for Memory {
         Ok(fits)
     }
 
-    fn memory_grow_failed(&mut self, _error: wasmtime::Error) -> wasmtime::Result<()> {
-        self.bytes -= std::mem::take(&mut self.last_bytes);
-        Ok(())
-    }
-
     fn table_growing(
         &mut self,
         current: usize,
         desired: usize,
-        _maximum: Option<usize>,
+        maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        let more = desired.saturating_sub(current);
+        let more = more(current, desired, maximum);
         let total = self.elements.saturating_add(more);
         let fits = total <= self.elements_max;
         if fits {
-            (self.elements, self.last_elements) = (total, more);
+            self.elements = total;
         } else {
             self.tables_denied = true;
             self.metrics.tables_denied.increment(1);
         }
         Ok(fits)
-    }
-
-    fn table_grow_failed(&mut self, _error: wasmtime::Error) -> wasmtime::Result<()> {
-        self.elements -= std::mem::take(&mut self.last_elements);
-        Ok(())
     }
 
     fn instances(&self) -> usize {
@@ -131,13 +127,21 @@ mod tests {
     }
 
     #[test]
-    fn growth_that_failed_is_given_back() {
+    fn growth_beyond_the_declared_maximum_costs_nothing() {
+        let mut memory = Memory::new(100, 10, Metrics::new());
+        assert!(memory.memory_growing(0, 60, Some(50)).unwrap());
+        assert!(memory.table_growing(0, 8, Some(7)).unwrap());
+        assert_eq!((memory.bytes, memory.elements), (0, 0));
+    }
+
+    #[test]
+    fn a_failure_that_was_never_asked_for_uncounts_nothing() {
         let mut memory = Memory::new(100, 10, Metrics::new());
         assert!(memory.memory_growing(0, 60, None).unwrap());
-        memory.memory_grow_failed(wasmtime::Error::msg("no room")).unwrap();
-        memory.memory_grow_failed(wasmtime::Error::msg("no room")).unwrap();
-        assert_eq!(memory.bytes, 0);
+        memory.memory_grow_failed(wasmtime::Error::msg("beyond 4 GiB")).unwrap();
+        assert_eq!(memory.bytes, 60);
         assert!(memory.table_growing(0, 10, None).unwrap());
+        memory.table_grow_failed(wasmtime::Error::msg("overflow")).unwrap();
         assert!(!memory.table_growing(10, 11, None).unwrap());
         assert!(memory.tables_denied);
     }
