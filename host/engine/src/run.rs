@@ -36,6 +36,11 @@ pub(crate) async fn run<T>(
             Err(panic) => return Poll::Ready(Err(Stop::Panic(words(&*panic)))),
             Ok(Poll::Pending) => meter.pause(),
         }
+        // Who waits again and again may never be found running by a tick.
+        if meter.used() >= budget.cpu {
+            let hit = LimitHit::cpu(budget.cpu, budget.remedy);
+            return Poll::Ready(Err(Stop::Trap(wasmtime::Error::new(hit))));
+        }
         alarm.poll(cx).map(|()| Err(Stop::Time(LimitHit::time(budget.time, budget.remedy))))
     })
     .await
@@ -77,5 +82,32 @@ fn words(panic: &(dyn Any + Send)) -> String {
         (Some(text), _) => (*text).to_owned(),
         (_, Some(text)) => text.clone(),
         (None, None) => "a panic without words".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::Arc, time::Duration};
+
+    use tokio::sync::Semaphore;
+
+    use super::*;
+    use crate::{metrics::Metrics, stop::Remedy};
+
+    #[tokio::test]
+    async fn who_waits_before_every_tick_is_stopped_at_the_end_of_its_budget_too() {
+        let meter = Meter::new(Arc::new(Semaphore::new(1)), Metrics::new());
+        let cpu = Duration::from_millis(20);
+        let budget = Budget { cpu, time: Duration::from_secs(60), remedy: Remedy::Description };
+        let short_stretches = async {
+            loop {
+                let began = Instant::now();
+                while began.elapsed() < Duration::from_millis(1) {}
+                tokio::task::yield_now().await;
+            }
+        };
+        let stop = run::<()>(&meter, budget, Instant::now(), short_stretches).await.unwrap_err();
+        let Stop::Trap(error) = stop else { panic!("{stop:?}") };
+        assert_eq!(error.downcast_ref(), Some(&LimitHit::cpu(cpu, Remedy::Description)));
     }
 }
