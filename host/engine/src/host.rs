@@ -25,6 +25,8 @@ use crate::{
 
 /// All sends and pushes of one turn together hold at most so many times the payload limit.
 const EFFECTS_PAYLOADS_MAX: usize = 16;
+/// What each send, push and addressee takes beside its texts: empty ones are kept, too.
+pub(crate) const EFFECT_BYTES: usize = 64;
 
 /// What an instance is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

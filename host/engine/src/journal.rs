@@ -15,6 +15,9 @@ use crate::{LogLevel, LogLine, Outbound, TurnId};
 /// The longest line of standard output; a longer one is cut into several.
 const LINE_BYTES_MAX: usize = 8 << 10;
 
+/// What a field takes beside its texts: empty ones are kept, too.
+const FIELD_BYTES: usize = size_of::<(String, String)>();
+
 /// Who writes, and to whom it goes.
 pub(crate) struct Writer {
     pub(crate) object: ObjectId,
@@ -94,7 +97,7 @@ impl Journal {
         fields: Vec<(String, String)>,
     ) {
         let size = |fields: &[(String, String)]| -> usize {
-            fields.iter().map(|(name, value)| name.len() + value.len()).sum()
+            fields.iter().map(|(name, value)| FIELD_BYTES + name.len() + value.len()).sum()
         };
         let bytes = (message.len() + size(&fields)).max(1);
         // What the budget does not hold ends it: a log with holes misleads.
@@ -199,6 +202,18 @@ mod tests {
         let lines = lines.0.lock();
         assert_eq!(lines[..2], ["12345", "1234"]);
         assert!(lines[2].contains("2 log lines dropped"), "{}", lines[2]);
+    }
+
+    #[test]
+    fn empty_fields_take_room_as_well() {
+        let (lines, journal) = journal(1000);
+        let mut journal = journal.lock();
+        journal.begin(None);
+        for fields in [10, 1000] {
+            journal.write(LogLevel::Info, "a".into(), vec![Default::default(); fields]);
+        }
+        assert_eq!(journal.end(), 1);
+        assert_eq!(lines.0.lock()[0], "a");
     }
 
     #[test]

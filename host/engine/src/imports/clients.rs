@@ -7,7 +7,7 @@ use wasmverse_core::{CallError, Push, PushTo};
 
 use crate::{
     bindings::{Failure, wasmverse::object::clients},
-    host::{Host, invalid},
+    host::{EFFECT_BYTES, Host, invalid},
 };
 
 /// The longest name of an event, in bytes.
@@ -50,10 +50,10 @@ impl Host {
         self.check_payload(&payload)?;
         let ids = match &to {
             PushTo::Clients(ids) if ids.is_empty() => return Ok(()),
-            PushTo::Clients(ids) => ids.iter().map(|id| id.len()).sum(),
+            PushTo::Clients(ids) => ids.iter().map(|id| EFFECT_BYTES + id.len()).sum(),
             PushTo::Everyone => 0,
         };
-        self.take_effect_bytes(payload.len() + event.len() + ids)?;
+        self.take_effect_bytes(EFFECT_BYTES + payload.len() + event.len() + ids)?;
         self.effects.pushes.push(Push { to, event: event.into(), payload: Bytes::from(payload) });
         Ok(())
     }

@@ -16,7 +16,7 @@ use wasmverse_core::{
 use crate::{
     Outbound,
     bindings::{Failure, ObjectRef, Request, wasmverse::object::objects},
-    host::{Host, invalid},
+    host::{EFFECT_BYTES, Host, invalid},
     run::until,
 };
 
@@ -143,7 +143,7 @@ impl Host {
         if let Some((name, _)) = request.options.first() {
             return Err(invalid(format!("a send has no options, and so no `{name}`")));
         }
-        self.take_effect_bytes(request.payload.len() + method.len())?;
+        self.take_effect_bytes(EFFECT_BYTES + request.payload.len() + method.len())?;
         let payload = Bytes::from(request.payload);
         self.effects.sends.push(SendRequest { to, method, payload });
         Ok(())

@@ -147,7 +147,8 @@ async fn a_turn_lets_out_a_bounded_amount() {
     assert_eq!(error.kind(), ErrorKind::InvalidArgument);
     assert!(error.message().contains("at most 16000 bytes together"), "{error}");
     let bytes: usize = report.effects.pushes.iter().map(|push| push.payload.len()).sum();
-    assert!((15_000..=16_000).contains(&bytes), "{bytes}");
+    // Each push takes a little beside its payload.
+    assert!((14_000..=16_000).contains(&bytes), "{bytes}");
 }
 
 #[tokio::test]
