@@ -21,8 +21,8 @@ use wasmverse_engine::Instance;
 use crate::{
     entry::{Entry, Next, Row},
     host::Host,
+    known_types::Revision,
     room::Slot,
-    types::Revision,
 };
 
 /// An activation, driven by its own task.

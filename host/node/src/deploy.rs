@@ -9,7 +9,7 @@ use wasmverse_core::{CallError, ErrorKind, RevisionNumber, TypeName};
 use wasmverse_engine::{Component, Digest, LoadError};
 use wasmverse_store::{self as store, NewRevision, RevisionRecord};
 
-use crate::{host::Host, rollout::Rollout, types::Revision};
+use crate::{host::Host, known_types::Revision, rollout::Rollout};
 
 /// What became of an upload.
 #[derive(Clone, Debug, PartialEq, Eq)]

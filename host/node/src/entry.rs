@@ -23,10 +23,10 @@ use wasmverse_store as store;
 
 use crate::{
     activation::PAUSE_WAITED_FOR,
+    known_types::Revision,
     letter::{Letter, Work},
     rollout::Ticket,
     room::Departure,
-    types::Revision,
 };
 
 /// One object that the node knows.

@@ -27,13 +27,13 @@ use crate::{
     deploy::{Deploys, unstored},
     directory::Directory,
     entry::Pushed,
+    known_types::{Revision, Types},
     letter::{self, Admitted, Answer, Letter, ReplyTo, Work},
     logs::LogHub,
     metrics::Metrics,
     outgoing::Outgoing,
     room::Room,
     saver::Saver,
-    types::{Revision, Types},
 };
 
 /// When to try again at an object whose mailbox is full.

@@ -19,12 +19,12 @@ use crate::{
     config::{self, Config, NodeConfig},
     deploy::Uploaded,
     host::Host,
+    known_types::TypeEntry,
     letter::{Letter, ReplyTo, Work},
     logs::LogHub,
     rollout::Progress,
     saver::Saver,
     sweep,
-    types::TypeEntry,
 };
 
 /// How many objects of `auto_load` wake at once.

@@ -9,7 +9,7 @@ use wasmverse_core::{Durability, State};
 use wasmverse_engine::Leaving;
 
 use super::{Activation, Awake};
-use crate::{entry::Nap, letter, types::Revision};
+use crate::{entry::Nap, known_types::Revision, letter};
 
 /// One that could not sleep is not asked again for so long.
 const RESTLESS: Duration = Duration::from_secs(5);

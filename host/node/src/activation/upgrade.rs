@@ -6,7 +6,7 @@ use wasmverse_core::{CallError, Durability, State, Version};
 use wasmverse_engine::{Instance, Leaving};
 
 use super::Activation;
-use crate::{deploy::unstored, rollout::Ticket, types::Revision};
+use crate::{deploy::unstored, known_types::Revision, rollout::Ticket};
 
 /// What one instance hands to the next; the mailbox stays with the entry. Between nodes it will
 /// be the same, the mailbox added.

@@ -12,9 +12,9 @@ use crate::{
     deploy::unstored,
     entry::{Fingerprint, Row},
     host::paused,
+    known_types::Revision,
     letter,
     room::Slot,
-    types::Revision,
 };
 
 /// A pause after traps that is longer than this is answered, not waited for.
