@@ -43,7 +43,7 @@ const OWNED: &[(&str, &[&str])] = &[
 const CORE: &[&str] = &["bytes", "fnv", "thiserror"];
 
 /// What a manifest names that it may not.
-pub fn violations(manifest: &str) -> Vec<String> {
+pub(crate) fn violations(manifest: &str) -> Vec<String> {
     let manifest: Table = match manifest.parse() {
         Ok(table) => table,
         Err(error) => return vec![format!("not TOML: {error}")],

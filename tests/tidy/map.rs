@@ -15,7 +15,7 @@ const FOLDERS: &[&str] = &[
 ];
 
 /// The paths in backticks that do not exist.
-pub fn missing_paths(text: &str, exists: &dyn Fn(&str) -> bool) -> Vec<String> {
+pub(crate) fn missing_paths(text: &str, exists: &dyn Fn(&str) -> bool) -> Vec<String> {
     quoted(text)
         .filter(|word| {
             let first = word.split('/').next().unwrap_or_default();
@@ -27,7 +27,7 @@ pub fn missing_paths(text: &str, exists: &dyn Fn(&str) -> bool) -> Vec<String> {
 }
 
 /// The spans, written as "span `crate.verb`", that no source file opens.
-pub fn missing_spans(text: &str, exists: &dyn Fn(&str) -> bool) -> Vec<String> {
+pub(crate) fn missing_spans(text: &str, exists: &dyn Fn(&str) -> bool) -> Vec<String> {
     text.split("span `")
         .skip(1)
         .filter_map(|rest| rest.split('`').next())
@@ -37,7 +37,7 @@ pub fn missing_spans(text: &str, exists: &dyn Fn(&str) -> bool) -> Vec<String> {
 }
 
 /// The targets of relative links that do not exist.
-pub fn broken_links(text: &str, exists: &dyn Fn(&str) -> bool) -> Vec<String> {
+pub(crate) fn broken_links(text: &str, exists: &dyn Fn(&str) -> bool) -> Vec<String> {
     text.split("](")
         .skip(1)
         .filter_map(|rest| rest.split([')', ' ']).next())

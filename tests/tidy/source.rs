@@ -21,13 +21,13 @@ const UNFINISHED: &[&str] = &[
 ];
 
 /// Is this a file that people write and read as code?
-pub fn is_source(path: &Path) -> bool {
+pub(crate) fn is_source(path: &Path) -> bool {
     let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default();
     ["rs", "proto", "wit", "py", "js", "ts", "c", "h", "sh", "toml"].contains(&extension)
 }
 
 /// What is wrong with a file. What is generated is exempt.
-pub fn violations(path: &Path, text: &str) -> Vec<String> {
+pub(crate) fn violations(path: &Path, text: &str) -> Vec<String> {
     let parts: Vec<_> = path.iter().map(|part| part.to_string_lossy()).collect();
     if parts.iter().any(|part| part == "generated") {
         return Vec::new();
@@ -49,7 +49,7 @@ pub fn violations(path: &Path, text: &str) -> Vec<String> {
         found.push("mod.rs: name the file for its module, beside the folder".to_owned());
     }
     let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
-    let folders = parts[..parts.len() - 1].iter().map(|part| part.to_string());
+    let folders = parts[..parts.len() - 1].iter().map(ToString::to_string);
     for name in folders.chain(stem).chain(inline_modules(text)) {
         if is_drawer(&name) {
             found.push(format!("`{name}` says where code is kept, not what it does"));
