@@ -14,6 +14,8 @@ use crate::{
     access::Access, catalog::Catalog, control::Control, deadline::Timeouts, metrics::Meter,
 };
 
+/// The longest name of a method, in bytes: no type has longer ones.
+const METHOD_BYTES_MAX: usize = 255;
 /// The longest idempotency key, in bytes.
 const KEY_BYTES_MAX: usize = 255;
 
@@ -72,6 +74,9 @@ impl Desk {
         let refused = |message: String| Err(CallError::new(ErrorKind::InvalidArgument, message));
         if method.is_empty() {
             return refused("the call names no method".to_owned());
+        }
+        if method.len() > METHOD_BYTES_MAX {
+            return refused(format!("a method's name has up to {METHOD_BYTES_MAX} bytes"));
         }
         if payload.len() > self.body_bytes_max {
             return refused(too_large(self.body_bytes_max));

@@ -38,6 +38,16 @@ async fn a_body_that_is_too_large_is_refused_and_the_answer_read() {
 }
 
 #[tokio::test]
+async fn a_name_that_no_method_has_is_refused_here() {
+    let scene = Scene::start().await;
+    for length in [256, 30_000] {
+        let path = format!("/v1/objects/Json/x/{}", "m".repeat(length));
+        let answer = scene.post(&path, "5").await;
+        assert_eq!((answer.status.as_u16(), &*answer.code()), (400, "invalid-argument"));
+    }
+}
+
+#[tokio::test]
 async fn a_client_that_asks_first_need_not_send_what_is_too_large() {
     let scene = Scene::start().await;
     let mut stream = TcpStream::connect(scene.gate.addresses().http).await.unwrap();
