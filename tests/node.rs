@@ -1,5 +1,8 @@
 //! A node with real components: every promise of turns, sleep, saves and hot reload.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::needless_pass_by_value, reason = "arguments of JSON are written in place")]
+
 #[path = "node/calls.rs"]
 mod calls;
 #[path = "node/effects.rs"]

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
+use tokio::task::JoinSet;
 use wasmverse_core::{Action, Caller, Chain, ErrorKind, ObjectId};
 use wasmverse_node::ObjectState;
 use wasmverse_router::Callee;
@@ -50,9 +51,9 @@ async fn an_object_wakes_once_however_many_calls_race() {
     world.describe(durability("volatile")).await;
     for round in 0..20 {
         let object = format!("Chameleon/{round}");
-        let calls = (0..50).map(|_| tokio::spawn(world.begin(&object, "born", Value::Null)));
-        let born: Vec<_> =
-            join_all(calls).await.into_iter().map(|answer| answer.unwrap().unwrap()).collect();
+        let calls = (0..50).map(|_| world.begin(&object, "born", Value::Null));
+        let calls: JoinSet<_> = calls.collect();
+        let born: Vec<_> = calls.join_all().await.into_iter().map(Result::unwrap).collect();
         assert!(born.iter().all(|one| *one == born[0]), "{born:?}");
     }
 }

@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
-use wasmverse_core::ErrorKind;
+use tokio::task::JoinSet;
+use wasmverse_core::{CallError, ErrorKind};
 use wasmverse_tests::guests::{ECHO, MISCHIEF, chameleon};
 
 use crate::world::{World, durability};
@@ -30,7 +31,7 @@ async fn every_mischief_ends_as_it_says_and_the_object_serves_again() {
     ];
     for (method, argument, expected) in cases {
         let answer = world.call("Mischief/m", method, argument).await;
-        assert_eq!(answer.as_ref().err().map(|e| e.kind()), expected, "{method}: {answer:?}");
+        assert_eq!(answer.as_ref().err().map(CallError::kind), expected, "{method}: {answer:?}");
         let after = world.call("Mischief/m", "wait", json!(1)).await;
         assert!(after.is_ok(), "after {method}: {after:?}");
     }
@@ -131,13 +132,13 @@ async fn a_loop_delays_its_neighbours_by_little() {
     world.call("Echo/a", "echo", json!(1)).await.unwrap();
     let spin = world.begin("Mischief/m", "spin", Value::Null);
     let mut worst = Duration::ZERO;
-    let mut spin = tokio::spawn(spin);
+    let mut spin = JoinSet::from_iter([spin]);
     let trapped = loop {
         let began = Instant::now();
         world.call("Echo/a", "echo", json!(1)).await.unwrap();
         worst = worst.max(began.elapsed());
-        if spin.is_finished() {
-            break (&mut spin).await.unwrap().unwrap_err();
+        if let Some(ended) = spin.try_join_next() {
+            break ended.unwrap().unwrap_err();
         }
     };
     assert_eq!(trapped.kind(), ErrorKind::Trapped);
