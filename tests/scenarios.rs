@@ -24,6 +24,8 @@ mod security;
 mod soak;
 #[path = "scenarios/state.rs"]
 mod state;
+#[path = "scenarios/storms.rs"]
+mod storms;
 #[path = "scenarios/traps.rs"]
 mod traps;
 #[path = "scenarios/turns.rs"]

@@ -27,6 +27,9 @@ pub(crate) struct Room {
     slots: Arc<Semaphore>,
     live_max: usize,
     waiting: AtomicUsize,
+    /// Of those who wait, one looks for others to leave: were all of them woken by each departure,
+    /// a crowd would have no time left for anything else.
+    looking: tokio::sync::Mutex<()>,
     departures: Arc<Departures>,
     /// When a full node was looked over last.
     looked: Mutex<Option<Instant>>,
@@ -57,6 +60,7 @@ impl Room {
             slots: Arc::new(Semaphore::new(live_max)),
             live_max,
             waiting: AtomicUsize::new(0),
+            looking: tokio::sync::Mutex::default(),
             departures: Arc::default(),
             looked: Mutex::default(),
         }
@@ -83,6 +87,12 @@ impl Room {
         let patience = tokio::time::sleep_until(until.min(Instant::now() + PATIENCE).into());
         let (mut slot, mut patience) =
             (std::pin::pin!(self.slots.clone().acquire_owned()), std::pin::pin!(patience));
+        let _looking = tokio::select! {
+            biased;
+            slot = &mut slot => return Ok(slot.expect("slots are never closed")),
+            () = &mut patience => return Err(self.full()),
+            looking = self.looking.lock() => looking,
+        };
         loop {
             let mut changed = std::pin::pin!(self.departures.changed.notified());
             changed.as_mut().enable();

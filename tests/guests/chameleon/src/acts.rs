@@ -9,9 +9,27 @@ use wasmverse_sdk::{Context, Error, Request, Result};
 use crate::{Chameleon, misbehave};
 
 const WRITE: &[&str] = &[
-    "add", "append", "tick", "fail", "trap", "spin", "wait", "note", "relay", "relay_many", "send",
-    "send_and_fail", "add_and_fail", "add_and_trap", "push", "broadcast", "create", "delete",
-    "leave", "who",
+    "add",
+    "append",
+    "tick",
+    "fail",
+    "trap",
+    "spin",
+    "wait",
+    "note",
+    "relay",
+    "relay_many",
+    "send",
+    "send_and_fail",
+    "add_and_fail",
+    "add_and_trap",
+    "push",
+    "broadcast",
+    "create",
+    "delete",
+    "leave",
+    "who",
+    "breed",
 ];
 const READ_ONLY: &[&str] =
     &["value", "entries", "label", "born", "peek", "sneak", "overstep", "exists", "ask"];
@@ -124,6 +142,7 @@ fn with_others(context: &Context, act: &str, argument: Value) -> Result<Value> {
         "peek" => context.broadcast("test", &argument).map(done),
         "create" => errand(argument).and_then(|it| context.create(&it.type_name, &it.id)).map(done),
         "delete" => errand(argument).and_then(|it| context.delete(&it.type_name, &it.id)).map(done),
+        "breed" => breed(context).map(done),
         "exists" => {
             let it = errand(argument)?;
             Ok(json!(context.exists(&it.type_name, &it.id)?))
@@ -135,6 +154,17 @@ fn with_others(context: &Context, act: &str, argument: Value) -> Result<Value> {
         "overstep" => Ok(overstep(context, &errand(argument)?)),
         _ => Err(Error::new("no-such-method", act)),
     }
+}
+
+/// Sends the same to two others, which do the same: there is no end to it.
+fn breed(context: &Context) -> Result<()> {
+    let children = ["0", "1"].map(|child| {
+        let id = format!("{}{child}", context.id());
+        // Names have an end; the bomb has none.
+        let id = if id.len() > 60 { format!("breed-{:x}", context.random()) } else { id };
+        context.send(&context.me().type_name, &id, "breed", &())
+    });
+    children.into_iter().collect()
 }
 
 /// Tries everything that a read-only turn may not do.
