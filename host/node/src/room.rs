@@ -30,6 +30,10 @@ pub(crate) struct Room {
     /// Of those who wait, one looks for others to leave: were all of them woken by each departure,
     /// a crowd would have no time left for anything else.
     looking: tokio::sync::Mutex<()>,
+    /// Objects that are woken by objects stand in a line of their own, and only its head waits for
+    /// room among those that clients wake: objects that call for ever more of their kind are many,
+    /// and would keep everybody else out.
+    line_of_objects: tokio::sync::Mutex<()>,
     departures: Arc<Departures>,
     /// When a full node was looked over last.
     looked: Mutex<Option<Instant>>,
@@ -61,6 +65,7 @@ impl Room {
             live_max,
             waiting: AtomicUsize::new(0),
             looking: tokio::sync::Mutex::default(),
+            line_of_objects: tokio::sync::Mutex::default(),
             departures: Arc::default(),
             looked: Mutex::default(),
         }
@@ -71,7 +76,8 @@ impl Room {
         self.live_max.saturating_sub(self.slots.available_permits())
     }
 
-    /// Room for one more; the least recently used idle activations sleep for it.
+    /// Room for one more; the least recently used idle activations sleep for it. Those whom only
+    /// objects called let one that `is_wanted_outside` go first.
     ///
     /// # Errors
     /// `overloaded` if all are busy.
@@ -79,14 +85,23 @@ impl Room {
         &self,
         directory: &Directory,
         until: Instant,
+        is_wanted_outside: impl FnOnce() -> bool,
     ) -> Result<Slot, CallError> {
         if let Ok(slot) = self.slots.clone().try_acquire_owned() {
             return Ok(slot);
         }
         let _waiting = Waiting::new(&self.waiting);
         let patience = tokio::time::sleep_until(until.min(Instant::now() + PATIENCE).into());
-        let (mut slot, mut patience) =
-            (std::pin::pin!(self.slots.clone().acquire_owned()), std::pin::pin!(patience));
+        let mut patience = std::pin::pin!(patience);
+        let _head = match is_wanted_outside() {
+            true => None,
+            false => tokio::select! {
+                biased;
+                () = &mut patience => return Err(self.full()),
+                head = self.line_of_objects.lock() => Some(head),
+            },
+        };
+        let mut slot = std::pin::pin!(self.slots.clone().acquire_owned());
         let _looking = tokio::select! {
             biased;
             slot = &mut slot => return Ok(slot.expect("slots are never closed")),

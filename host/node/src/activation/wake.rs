@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Instant};
 
 use wasmverse_core::{
-    Activation as Activates, CallError, Durability, ErrorKind, RevisionNumber, State,
+    Activation as Activates, CallError, Caller, Durability, ErrorKind, RevisionNumber, State,
 };
 use wasmverse_engine::Instance;
 
@@ -88,7 +88,11 @@ impl Activation {
 
     async fn try_wake(&mut self, until: Instant) -> Result<(), CallError> {
         let active = self.host.types.get(self.object().type_name())?;
-        let slot = self.host.room.take(&self.host.directory, until).await?;
+        let is_wanted_outside = || {
+            let inner = self.entry.lock();
+            inner.mailbox.iter().any(|letter| !matches!(letter.caller, Caller::Object(_)))
+        };
+        let slot = self.host.room.take(&self.host.directory, until, is_wanted_outside).await?;
         let before = self.look(&active).await?;
         if !before.exists && active.spec().activation == Activates::Explicit {
             let message = format!("{} was not created", self.object());
