@@ -166,6 +166,7 @@ fn rollout_shape(progress: &RolloutProgress) -> Value {
         "moved": progress.moved,
         "gone": progress.gone,
         "refused": refused,
+        "refused_total": progress.refused_total,
         "done": progress.done,
     })
 }

@@ -311,6 +311,7 @@ impl NodeService for Node {
             refused: vec![Refusal { id: "x".into(), reason: "it will not".into() }],
             done,
             gone: 0,
+            refused_total: 1,
         };
         let steps = vec![Ok(step(1, false)), Ok(step(2, true))];
         Ok(Response::new(stream::iter(steps).boxed()))

@@ -46,8 +46,17 @@ pub(crate) struct Rollout {
     pub(crate) live: u32,
     pub(crate) moved: u32,
     pub(crate) gone: u32,
+    /// The first of those that stay on their old revision.
     pub(crate) refused: Vec<Refusal>,
+    pub(crate) refused_total: u32,
     pub(crate) done: bool,
+}
+
+impl Rollout {
+    /// How many stay on their old revision.
+    pub(crate) fn staying(&self) -> u64 {
+        u64::from(self.refused_total).max(self.refused.len() as u64)
+    }
 }
 
 /// An object that stays on its old revision.

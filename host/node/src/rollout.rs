@@ -5,6 +5,10 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use wasmverse_core::{ObjectId, RevisionNumber};
 
+/// So many refusals are told with their reasons, and so much of each reason.
+const REFUSED_SHOWN_MAX: usize = 100;
+const REASON_BYTES_MAX: usize = 1024;
+
 /// How far the latest deploy of a type has come.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
@@ -16,15 +20,18 @@ pub struct Progress {
     pub moved: u32,
     /// Those that have gone or fallen asleep since: they wake on it.
     pub gone: u32,
-    /// Those that stay on their old revision, and why.
+    /// Those that stay on their old revision, and why: the first hundred. What is shown at every
+    /// step must stay small.
     pub refused: Vec<(ObjectId, String)>,
+    /// How many stay in all.
+    pub refused_total: u32,
     /// All have answered, or a later deploy took over.
     pub done: bool,
 }
 
 impl Progress {
     fn answered(&self) -> u32 {
-        self.moved.saturating_add(self.gone).saturating_add(count(self.refused.len()))
+        self.moved.saturating_add(self.gone).saturating_add(self.refused_total)
     }
 }
 
@@ -85,7 +92,16 @@ impl Ticket {
     pub(crate) fn refused(mut self, reason: String) {
         self.answered = true;
         let object = self.object.clone();
-        self.rollout.answer(|progress| progress.refused.push((object, reason)));
+        let reason = match reason.len() {
+            ..=REASON_BYTES_MAX => reason,
+            _ => format!("{}…", &reason[..reason.floor_char_boundary(REASON_BYTES_MAX)]),
+        };
+        self.rollout.answer(|progress| {
+            progress.refused_total += 1;
+            if progress.refused.len() < REFUSED_SHOWN_MAX {
+                progress.refused.push((object, reason));
+            }
+        });
     }
 }
 
@@ -114,6 +130,21 @@ mod tests {
         let progress = watch.borrow();
         assert!(progress.done);
         assert_eq!((progress.moved, progress.gone, progress.refused.len()), (1, 1, 1));
+    }
+
+    #[test]
+    fn however_many_refuse_at_length_what_is_shown_stays_small() {
+        let rollout = Rollout::new(RevisionNumber(2), 1000);
+        for n in 0..1000 {
+            assert!(!rollout.watch().borrow().done);
+            let ticket = rollout.ticket(ObjectId::parse("T", &n.to_string()).unwrap());
+            ticket.refused("ü".repeat(4096));
+        }
+        let watch = rollout.watch();
+        let progress = watch.borrow();
+        assert!(progress.done);
+        assert_eq!((progress.refused_total, progress.refused.len()), (1000, REFUSED_SHOWN_MAX));
+        assert!(progress.refused.iter().all(|(_, reason)| reason.len() <= REASON_BYTES_MAX + 3));
     }
 
     #[test]

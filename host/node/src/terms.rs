@@ -52,6 +52,7 @@ pub(crate) fn progress(type_name: &TypeName, progress: &Progress) -> RolloutProg
             .collect(),
         done: progress.done,
         gone: progress.gone,
+        refused_total: progress.refused_total,
     }
 }
 

@@ -202,6 +202,7 @@ fn rollout(progress: admin::RolloutProgress) -> Rollout {
         live: progress.live,
         moved: progress.moved,
         gone: progress.gone,
+        refused_total: progress.refused_total,
         refused: refused.map(|r| answers::Refusal { id: r.id, reason: r.reason }).collect(),
         done: progress.done,
     }

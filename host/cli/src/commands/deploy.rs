@@ -93,7 +93,7 @@ async fn follow(
             break;
         }
         bar.set_length(u64::from(step.live));
-        bar.set_position(u64::from(step.moved + step.gone) + step.refused.len() as u64);
+        bar.set_position(u64::from(step.moved + step.gone) + step.staying());
         let done = step.done;
         latest = Some(step);
         if done {
@@ -124,8 +124,8 @@ pub(crate) fn moved(rollout: &Rollout) -> String {
     if rollout.gone > 0 {
         text += &format!(", {} wake on it later", rollout.gone);
     }
-    if !rollout.refused.is_empty() {
-        text += &format!(", {} stay on the old revision", rollout.refused.len());
+    if rollout.staying() > 0 {
+        text += &format!(", {} stay on the old revision", rollout.staying());
     }
     text
 }

@@ -107,6 +107,7 @@ async fn follow(node: &Node, uploaded: &Uploaded) -> Rollout {
         live: progress.live,
         moved: progress.moved,
         gone: progress.gone,
+        refused_total: progress.refused_total,
         refused: refused
             .map(|(object, reason)| Refusal { id: object.id().to_owned(), reason: reason.clone() })
             .collect(),
