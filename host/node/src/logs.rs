@@ -2,7 +2,10 @@
 //!
 //! Writing never waits: a reader that is too slow loses lines, and is told how many.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap, VecDeque},
+    sync::Arc,
+};
 
 use futures_util::{Stream, stream};
 use parking_lot::Mutex;
@@ -15,6 +18,13 @@ const BEHIND_MAX: usize = 1024;
 /// The latest lines take so many bytes at most: one line may be as long as a turn's log budget.
 const KEPT_BYTES_MAX: usize = 16 << 20;
 
+/// An object's lines take this part of the room at most, or so many lines: one that writes without
+/// end pushes out its own lines before those of others.
+const SHARE: usize = 8;
+const SHARE_LINES_MIN: usize = 1000;
+/// What keeping a line costs beside its bytes.
+const KEEPING_BYTES: usize = 64;
+
 /// The log lines of a node's objects.
 #[derive(Debug)]
 pub struct LogHub {
@@ -25,8 +35,56 @@ pub struct LogHub {
 
 #[derive(Debug, Default)]
 struct Recent {
-    lines: VecDeque<Arc<LogLine>>,
+    next: u64,
+    /// By order of arrival.
+    lines: BTreeMap<u64, Arc<LogLine>>,
     bytes: usize,
+    shares: HashMap<ObjectId, Share>,
+}
+
+/// The lines of one object.
+#[derive(Debug, Default)]
+struct Share {
+    places: VecDeque<u64>,
+    bytes: usize,
+}
+
+impl Recent {
+    fn push(&mut self, line: Arc<LogLine>) {
+        let bytes = bytes(&line);
+        let place = self.next;
+        self.next += 1;
+        self.bytes += bytes;
+        if let Some(share) = self.shares.get_mut(&line.object) {
+            share.places.push_back(place);
+            share.bytes += bytes;
+        } else {
+            let share = Share { places: [place].into(), bytes };
+            self.shares.insert(line.object.clone(), share);
+        }
+        self.lines.insert(place, line);
+    }
+
+    /// The oldest line of an object that has more than its share; none: it has not.
+    fn beyond_share(&self, object: &ObjectId, lines_max: usize) -> Option<u64> {
+        let share = self.shares.get(object)?;
+        let beyond = share.places.len() > lines_max || share.bytes > KEPT_BYTES_MAX / SHARE;
+        beyond.then(|| share.places.front().copied())?
+    }
+
+    fn remove(&mut self, place: u64) {
+        let Some(line) = self.lines.remove(&place) else { return };
+        let bytes = bytes(&line);
+        self.bytes -= bytes;
+        if let Some(share) = self.shares.get_mut(&line.object) {
+            // Whose line goes, its oldest goes.
+            share.places.pop_front();
+            share.bytes -= bytes;
+            if share.places.is_empty() {
+                self.shares.remove(&line.object);
+            }
+        }
+    }
 }
 
 /// Whose lines to follow.
@@ -64,11 +122,14 @@ impl LogHub {
     pub(crate) fn write(&self, line: LogLine) {
         let line = Arc::new(line);
         let mut recent = self.recent.lock();
-        recent.bytes += bytes(&line);
-        recent.lines.push_back(line.clone());
+        recent.push(line.clone());
+        let share = (self.kept / SHARE).max(SHARE_LINES_MIN);
+        while let Some(oldest) = recent.beyond_share(&line.object, share) {
+            recent.remove(oldest);
+        }
         while recent.lines.len() > self.kept || recent.bytes > KEPT_BYTES_MAX {
-            let Some(oldest) = recent.lines.pop_front() else { break };
-            recent.bytes -= bytes(&oldest);
+            let Some((&oldest, _)) = recent.lines.first_key_value() else { break };
+            recent.remove(oldest);
         }
         // Under the lock, so that a new reader neither misses a line nor gets it twice. Without
         // readers it is nobody's.
@@ -85,7 +146,7 @@ impl LogHub {
         let follower = self.followers.subscribe();
         let mut first: Vec<_> = kept
             .lines
-            .iter()
+            .values()
             .rev()
             .filter(|line| filter.takes(&line.object))
             .take(recent)
@@ -115,8 +176,9 @@ impl LogHub {
 
 /// What a line takes, roughly.
 fn bytes(line: &LogLine) -> usize {
-    let fields = line.fields.iter().map(|(name, value)| name.len() + value.len());
-    size_of::<LogLine>() + line.message.len() + fields.sum::<usize>()
+    let field = size_of::<(String, String)>();
+    let fields = line.fields.iter().map(|(name, value)| field + name.len() + value.len());
+    size_of::<LogLine>() + KEEPING_BYTES + line.message.len() + fields.sum::<usize>()
 }
 
 #[cfg(test)]
@@ -157,13 +219,34 @@ mod tests {
     #[tokio::test]
     async fn long_lines_push_out_more_of_the_old_ones() {
         let hub = LogHub::new(1000);
-        let long = "x".repeat(KEPT_BYTES_MAX / 4);
-        for _ in 0..9 {
-            hub.write(line("a", &long));
+        let long = "x".repeat(KEPT_BYTES_MAX / SHARE - 1000);
+        for n in 0..19 {
+            hub.write(line(&n.to_string(), &long));
         }
-        assert_eq!(hub.recent.lock().lines.len(), 3);
-        hub.write(line("a", &"x".repeat(KEPT_BYTES_MAX)));
-        assert_eq!(hub.recent.lock().bytes, 0);
+        let kept = hub.recent.lock();
+        assert_eq!(kept.lines.len(), SHARE);
+        assert_eq!(kept.bytes, kept.lines.values().map(|line| bytes(line)).sum::<usize>());
+    }
+
+    #[test]
+    fn one_that_writes_without_end_pushes_out_its_own_lines_alone() {
+        let hub = LogHub::new(10_000);
+        hub.write(line("quiet", "my last words"));
+        for _ in 0..20_000 {
+            hub.write(line("loud", ""));
+        }
+        hub.write(line("loud", &"x".repeat(KEPT_BYTES_MAX)));
+        let kept = hub.recent.lock();
+        let messages: Vec<_> = kept.lines.values().map(|line| line.message.as_str()).collect();
+        assert_eq!(messages, ["my last words"]);
+        assert_eq!((kept.shares.len(), kept.bytes), (1, bytes(&line("quiet", "my last words"))));
+    }
+
+    #[test]
+    fn fields_are_charged_for_even_if_they_are_empty() {
+        let mut many = line("a", "");
+        many.fields = vec![(String::new(), String::new()); 1000];
+        assert!(bytes(&many) >= 48_000);
     }
 
     #[tokio::test]
