@@ -223,3 +223,33 @@ async fn a_type_may_change_its_durability() {
     assert_eq!(world.state("Chameleon/a").await, Some(Live));
     assert_eq!(world.call("Chameleon/a", "value", Value::Null).await.unwrap(), json!(1));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_periodic_and_became_volatile_sleeps_and_wakes_with_its_state() {
+    let configure = |config: &mut wasmverse_node::Config| {
+        config.node.save_interval = Duration::from_millis(20);
+        config.node.live_max = Some(1);
+    };
+    let world = World::with(configure).await;
+    let periodic =
+        json!({ "describe": { "type": "Chameleon", "durability": "periodic", "revision": "1" } });
+    world.deploy(chameleon(&periodic)).await;
+    world.call("Chameleon/a", "add", json!(1)).await.unwrap();
+    let object = "Chameleon/a".parse().unwrap();
+    eventually("it is saved", || async {
+        world.node.get(&object).await.unwrap().unwrap().updated_at_micros > 0
+    })
+    .await;
+    world.deploy(plain("2")).await;
+    assert_eq!(world.rolled_out("Chameleon").await.moved, 1);
+    assert_eq!(world.call("Chameleon/a", "add", json!(1)).await.unwrap(), json!(2));
+    // It goes to sleep for another.
+    world.call("Chameleon/b", "add", json!(1)).await.unwrap();
+    assert_eq!(world.state("Chameleon/a").await, Some(Asleep));
+    assert!(world.exists("Chameleon/a").await);
+    assert_eq!(world.call("Chameleon/a", "value", Value::Null).await.unwrap(), json!(2));
+    // Its row goes with it.
+    world.delete("Chameleon/a").await.unwrap();
+    world.deploy(chameleon(&periodic)).await;
+    assert_eq!(world.call("Chameleon/a", "value", Value::Null).await.unwrap(), json!(0));
+}

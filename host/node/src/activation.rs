@@ -12,6 +12,7 @@ mod upgrade;
 mod wake;
 
 pub(crate) use wake::PAUSE_WAITED_FOR;
+use upgrade::InLine;
 
 use std::sync::Arc;
 
@@ -40,6 +41,7 @@ struct Awake {
     instance: Instance,
     revision: Arc<Revision>,
     slot: Slot,
+    in_line: Option<InLine>,
 }
 
 impl Activation {
@@ -53,7 +55,18 @@ impl Activation {
         loop {
             // An object that is called without end lets others have the thread, too.
             tokio::task::coop::consume_budget().await;
-            match self.entry.next(self.awake.is_some()).await {
+            let next = match self.awake.as_mut().and_then(|awake| awake.in_line.as_mut()) {
+                None => self.entry.next(self.awake.is_some()).await,
+                Some(in_line) => tokio::select! {
+                    biased;
+                    permit = in_line.head() => {
+                        Box::pin(self.upgrade_at_last(permit)).await;
+                        continue;
+                    }
+                    next = self.entry.next(true) => next,
+                },
+            };
+            match next {
                 Next::Turn(letter) => self.turn(letter).await,
                 Next::Wake => Box::pin(self.wake()).await,
                 Next::Save => Box::pin(self.save()).await,
@@ -107,6 +120,10 @@ impl Activation {
         self.durability() == Some(Durability::Periodic)
     }
 
+    fn is_volatile(&self) -> bool {
+        self.durability() == Some(Durability::Volatile)
+    }
+
     /// As the revision that runs has it; none: no instance.
     fn durability(&self) -> Option<Durability> {
         self.awake.as_ref().map(|awake| awake.revision.spec().durability)
@@ -138,6 +155,7 @@ impl Drop for Activation {
             return;
         }
         self.discard();
+        self.sleep_on();
         self.remember();
         let (letters, wanted) = {
             let mut inner = self.entry.lock();

@@ -87,10 +87,20 @@ impl Directory {
 
     /// Shows every entry, a stripe at a time.
     pub(crate) fn each(&self, mut show: impl FnMut(&Arc<Entry>, &mut Inner)) {
-        for stripe in &self.stripes {
-            for entry in stripe.lock().values() {
-                show(entry, &mut entry.lock());
-            }
+        for part in 0..self.parts() {
+            self.each_in(part, &mut show);
+        }
+    }
+
+    /// How many parts it has.
+    pub(crate) fn parts(&self) -> usize {
+        self.stripes.len()
+    }
+
+    /// Shows every entry of one part.
+    pub(crate) fn each_in(&self, part: usize, mut show: impl FnMut(&Arc<Entry>, &mut Inner)) {
+        for entry in self.stripes[part].lock().values() {
+            show(entry, &mut entry.lock());
         }
     }
 

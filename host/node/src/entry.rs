@@ -15,7 +15,7 @@ use std::{
 use parking_lot::{Mutex, MutexGuard};
 use tokio::task::AbortHandle;
 use wasmverse_core::{
-    Backoff, ObjectId, ShardId, State, Version,
+    Backoff, Durability, ObjectId, ShardId, State, Version,
     life::{self, Boundary, Head, Phase, Step},
 };
 use wasmverse_engine::Leaving;
@@ -57,6 +57,8 @@ pub(crate) struct Inner {
     /// How the latest save ended.
     pub(crate) saved: Result<(), store::Error>,
     pub(crate) row: Row,
+    /// An earlier revision left a row that the volatile one does not know of.
+    pub(crate) left_row: bool,
     /// The revision that runs it; none: not live.
     pub(crate) revision: Option<Arc<Revision>>,
     /// Its state while it sleeps in memory.
@@ -160,6 +162,7 @@ impl Entry {
                 saving: false,
                 saved: Ok(()),
                 row: Row::default(),
+                left_row: false,
                 revision: None,
                 nap: None,
                 backoff: Backoff::default(),
@@ -308,6 +311,18 @@ impl Inner {
             || self.saving
             || self.nap.is_some()
             || !self.backoff.is_forgotten(now)
+    }
+
+    /// It is volatile now: nothing that the store has of it counts any more.
+    pub(crate) fn leave_row(&mut self) {
+        self.left_row |= self.row.version.is_some() || self.row.unsure || self.saving;
+        self.row = Row::default();
+    }
+
+    /// Whether a volatile revision runs it.
+    pub(crate) fn runs_volatile(&self) -> bool {
+        let running = self.revision.as_ref();
+        running.is_some_and(|running| running.spec().durability == Durability::Volatile)
     }
 
     /// Whether the saver should have it on its list.

@@ -40,6 +40,8 @@ use crate::{
 const FULL_RETRY_AFTER: Duration = Duration::from_millis(200);
 /// Instances of both revisions live side by side while an object changes over: so many at once.
 const UPGRADES_AT_ONCE: usize = 256;
+/// So many at once go through all objects that the node knows.
+const LISTS_AT_ONCE: usize = 4;
 /// A mailbox of a type that is unknown holds so many deletes.
 const MAILBOX_LENGTH: usize = 1024;
 
@@ -55,7 +57,8 @@ pub(crate) struct Host {
     pub(crate) loading: tokio::sync::Mutex<()>,
     pub(crate) directory: Directory,
     pub(crate) room: Room,
-    pub(crate) upgrades: Semaphore,
+    pub(crate) upgrades: Arc<Semaphore>,
+    pub(crate) listing: Semaphore,
     pub(crate) asleep: Asleep,
     pub(crate) saver: Saver,
     pub(crate) logs: Arc<LogHub>,
@@ -102,7 +105,8 @@ impl Host {
             loading: tokio::sync::Mutex::default(),
             directory: Directory::new(),
             room: Room::new(live_max),
-            upgrades: Semaphore::new(UPGRADES_AT_ONCE),
+            listing: Semaphore::new(LISTS_AT_ONCE),
+            upgrades: Arc::new(Semaphore::new(UPGRADES_AT_ONCE)),
             asleep: Asleep::new(config.asleep_bytes_max),
             saver: Saver::default(),
             outgoing: Arc::new(Outgoing::new(logs.clone())),

@@ -64,30 +64,32 @@ impl Node {
         // The store first: who falls asleep meanwhile is in both.
         let page = self.0.store.list(type_name, prefix, after, limit).await;
         let page = page.map_err(|error| unstored(&error))?;
-        let mut found: BTreeMap<_, _> = page
-            .objects
-            .into_iter()
-            .map(|row| {
-                let status = ObjectStatus {
-                    object: row.object.clone(),
-                    state: ObjectState::Stored,
-                    revision: row.revision,
-                    updated_at_micros: row.updated_at_micros,
-                };
-                (row.object, status)
-            })
-            .collect();
-        self.0.directory.each(|entry, inner| {
-            let object = &entry.object;
-            let listed = type_name.is_none_or(|name| name == object.type_name())
-                && object.id().starts_with(prefix)
-                && after.is_none_or(|after| object > after);
-            if let (true, Some(status)) = (listed, status(entry, inner)) {
-                found.insert(object.clone(), status);
-            }
-        });
-        let more = page.more || found.len() > length;
-        Ok((found.into_values().take(length).collect(), more))
+        let mut found = First::new(length);
+        for row in page.objects {
+            found.insert(ObjectStatus {
+                object: row.object,
+                state: ObjectState::Stored,
+                revision: row.revision,
+                updated_at_micros: row.updated_at_micros,
+            });
+        }
+        // Whoever lists holds up others for a moment: not many at once, nor for all at a time.
+        let _one_of_few = self.0.listing.acquire().await;
+        for part in 0..self.0.directory.parts() {
+            self.0.directory.each_in(part, |entry, inner| {
+                let object = &entry.object;
+                let listed = type_name.is_none_or(|name| name == object.type_name())
+                    && object.id().starts_with(prefix)
+                    && after.is_none_or(|after| object > after)
+                    && found.has_room_for(object);
+                if let (true, Some(status)) = (listed, status(entry, inner)) {
+                    found.insert(status);
+                }
+            });
+            tokio::task::yield_now().await;
+        }
+        let more = page.more || found.overflows;
+        Ok((found.objects.into_values().collect(), more))
     }
 
     /// What is known of an object; none: it is a stranger.
@@ -109,6 +111,38 @@ impl Node {
     }
 }
 
+/// The first objects of a list, however many there are.
+struct First {
+    length: usize,
+    objects: BTreeMap<ObjectId, ObjectStatus>,
+    /// There are more.
+    overflows: bool,
+}
+
+impl First {
+    fn new(length: usize) -> Self {
+        Self { length, objects: BTreeMap::new(), overflows: false }
+    }
+
+    /// Whether an object is among the first, so far.
+    fn has_room_for(&mut self, object: &ObjectId) -> bool {
+        self.objects.len() < self.length
+            || self.objects.last_key_value().is_some_and(|(last, _)| object <= last)
+            || {
+                self.overflows = true;
+                false
+            }
+    }
+
+    fn insert(&mut self, status: ObjectStatus) {
+        self.objects.insert(status.object.clone(), status);
+        if self.objects.len() > self.length {
+            self.objects.pop_last();
+            self.overflows = true;
+        }
+    }
+}
+
 /// What memory knows of an object; none: nothing.
 fn status(entry: &Entry, inner: &Inner) -> Option<ObjectStatus> {
     let (state, revision) = match (&inner.revision, &inner.nap) {
@@ -125,4 +159,34 @@ fn status(entry: &Entry, inner: &Inner) -> Option<ObjectStatus> {
         revision,
         updated_at_micros: inner.row.updated_at_micros,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stored(id: u32) -> ObjectStatus {
+        ObjectStatus {
+            object: ObjectId::parse("T", &format!("{id:04}")).unwrap(),
+            state: ObjectState::Stored,
+            revision: RevisionNumber(1),
+            updated_at_micros: 0,
+        }
+    }
+
+    #[test]
+    fn a_list_never_holds_more_than_it_shows() {
+        let mut first = First::new(3);
+        for n in (0..1000).rev() {
+            let status = stored(n);
+            assert!(first.has_room_for(&status.object));
+            first.insert(status);
+            assert!(first.objects.len() <= 3);
+        }
+        assert!(first.overflows && !first.has_room_for(&stored(3).object));
+        assert!(first.objects.into_values().eq([0, 1, 2].map(stored)));
+        let mut whole = First::new(3);
+        [2, 1, 2, 0].into_iter().map(stored).for_each(|status| whole.insert(status));
+        assert!(!whole.overflows);
+    }
 }

@@ -2,8 +2,11 @@
 //! and one writer that puts what they hand over into the store in batches.
 
 use std::{
-    sync::Arc,
-    time::{Instant, SystemTime, UNIX_EPOCH},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use parking_lot::Mutex;
@@ -22,6 +25,12 @@ use crate::{
 const BATCH_ROWS: usize = 500;
 const BATCH_BYTES: usize = 16 << 20;
 
+/// While more than this waits to be written, in bytes, nobody is asked for more.
+const QUEUED_BYTES: usize = 64 << 20;
+/// So many are asked for their state at once, and the pause before the next ones.
+const ASKED_AT_ONCE: usize = 32;
+const BETWEEN_ASKED: Duration = Duration::from_millis(1);
+
 /// Saves periodic objects.
 #[derive(Default)]
 pub(crate) struct Saver {
@@ -29,6 +38,10 @@ pub(crate) struct Saver {
     /// At most one per object: an object hands over no other state before it has its answer.
     jobs: Mutex<Vec<Job>>,
     arrived: Notify,
+    /// What waits to be written, in bytes.
+    queued_bytes: AtomicUsize,
+    /// The writer took some of it.
+    taken: Notify,
 }
 
 struct Job {
@@ -71,6 +84,7 @@ impl Saver {
             revision,
             expected,
         };
+        self.queued_bytes.fetch_add(save.state.as_ref().map_or(0, |s| s.data.len()), Relaxed);
         self.jobs.lock().push(Job { entry: entry.clone(), save, print });
         self.arrived.notify_one();
     }
@@ -82,11 +96,29 @@ impl Saver {
         while end.run_until_cancelled(interval.tick()).await.is_some() {
             let noted = std::mem::take(&mut *host.saver.noted.lock());
             host.metrics.unsaved.set(gauge(noted.len()));
-            for entry in noted {
-                entry.wish(|inner| {
-                    inner.noted = false;
-                    inner.wanted.save = inner.phase.is_live();
-                });
+            // Not all at once: what they hand over waits in memory.
+            for some in noted.chunks(ASKED_AT_ONCE) {
+                if end.run_until_cancelled(host.saver.until_room()).await.is_none() {
+                    return;
+                }
+                for entry in some {
+                    entry.wish(|inner| {
+                        inner.noted = false;
+                        inner.wanted.save = inner.phase.is_live();
+                    });
+                }
+                tokio::time::sleep(BETWEEN_ASKED).await;
+            }
+        }
+    }
+
+    /// Waits until not too much waits to be written.
+    async fn until_room(&self) {
+        while self.queued_bytes.load(Relaxed) > QUEUED_BYTES {
+            let mut taken = std::pin::pin!(self.taken.notified());
+            taken.as_mut().enable();
+            if self.queued_bytes.load(Relaxed) > QUEUED_BYTES {
+                taken.await;
             }
         }
     }
@@ -119,7 +151,12 @@ impl Saver {
                 first || bytes <= BATCH_BYTES
             })
             .count();
-        jobs.drain(..rows).collect()
+        let batch: Vec<_> = jobs.drain(..rows).collect();
+        drop(jobs);
+        let taken = batch.iter().map(|job| job.save.state.as_ref().map_or(0, |s| s.data.len()));
+        self.queued_bytes.fetch_sub(taken.sum(), Relaxed);
+        self.taken.notify_waiters();
+        batch
     }
 
     async fn save(&self, store: &dyn Store, metrics: &Metrics, batch: Vec<Job>) {
@@ -148,6 +185,8 @@ impl Saver {
         job.entry.wish(|inner| {
             inner.saving = false;
             match &answer {
+                // It was under way when the object became volatile.
+                _ if inner.runs_volatile() && !creation => {}
                 Ok(version) => {
                     inner.row.version = Some(*version);
                     inner.row.print = job.print;

@@ -39,8 +39,10 @@ impl Activation {
             if !inner.mailbox.is_empty() || inner.wanted.overtaken {
                 return Ok(());
             }
-            // What has a row, or never was touched, wakes again as it is.
-            inner.row.version.is_none() && (inner.exists || inner.dirty)
+            // What has a row, or never was touched, wakes again as it is. A volatile object wakes
+            // from no row, even if an earlier revision left one.
+            let row = inner.row.version.is_some() && !self.is_volatile();
+            !row && (inner.exists || inner.dirty)
         };
         if memory {
             self.fall_asleep(why).await?;
@@ -66,22 +68,42 @@ impl Activation {
             self.nap_by_force(Some((state, revision)));
             return Ok(());
         }
+        // Under one lock: whoever comes upon the place shall find who sleeps there.
+        let mut inner = self.entry.lock();
         let place = self.host.asleep.place(&self.entry, state.data.len());
         let place = place.ok_or("there is no room for sleeping objects")?;
-        self.entry.lock().nap = Some(Nap { state: Some((state, revision)), place });
+        inner.nap = Some(Nap { state: Some((state, revision)), place });
         Ok(())
     }
 
     /// Keeps in memory what is nowhere else, and forgets others for it if there is no room.
     pub(super) fn nap_by_force(&self, state: Option<(State, Arc<Revision>)>) {
         let bytes = state.as_ref().map_or(0, |(state, _)| state.data.len());
-        let (asleep, host) = (&self.host.asleep, &self.host);
-        let place = asleep.place_by_force(&self.entry, bytes, &host.directory, &host.metrics);
-        let mut inner = self.entry.lock();
-        match place {
-            Some(place) => inner.nap = Some(Nap { state, place }),
-            None => inner.exists = false,
+        let host = &self.host;
+        let mut room = host.asleep.fits(bytes);
+        while room {
+            {
+                let mut inner = self.entry.lock();
+                if let Some(place) = host.asleep.place(&self.entry, bytes) {
+                    inner.nap = Some(Nap { state, place });
+                    return;
+                }
+            }
+            room = host.asleep.make_room(&host.directory, &host.metrics);
         }
+        self.entry.lock().exists = false;
+    }
+
+    /// A sleeper that did not wake sleeps on: its place may have been taken meanwhile.
+    pub(super) fn sleep_on(&self) {
+        let host = &self.host;
+        {
+            let mut inner = self.entry.lock();
+            let Some(nap) = inner.nap.as_mut() else { return };
+            let bytes = nap.state.as_ref().map_or(0, |(state, _)| state.data.len());
+            nap.place = host.asleep.place_again(nap.place, &self.entry, bytes);
+        }
+        while host.asleep.is_overfull() && host.asleep.make_room(&host.directory, &host.metrics) {}
     }
 
     /// The process ends: those that wait hear so, the state is saved, the guest hears so, too.

@@ -71,12 +71,18 @@ impl Activation {
     pub(super) async fn erase(&mut self) -> Result<(), CallError> {
         let _ = self.entry.saved().await;
         if self.may_have_row() {
-            self.host.store.delete(self.object()).await.map_err(|error| unstored(&error))?;
+            let deleted = self.host.store.delete(self.object()).await;
+            if let Err(error) = deleted {
+                if matches!(error, store::Error::Unknown(_)) {
+                    self.doubt_row();
+                }
+                return Err(unstored(&error));
+            }
         }
         let nap = {
             let mut inner = self.entry.lock();
             (inner.exists, inner.looked, inner.dirty) = (false, true, false);
-            (inner.row, inner.revision) = (Row::default(), None);
+            (inner.row, inner.revision, inner.left_row) = (Row::default(), None, false);
             inner.wanted.overtaken = false;
             inner.nap.take()
         };
@@ -90,12 +96,28 @@ impl Activation {
         Ok(())
     }
 
+    /// Whether there still is a row, nobody knows: what memory holds has to be written again.
+    fn doubt_row(&self) {
+        let mut inner = self.entry.lock();
+        inner.row.unsure = true;
+        inner.dirty |= self.awake.is_some();
+        let note = self.is_periodic() && inner.is_to_be_noted();
+        drop(inner);
+        if note {
+            self.host.saver.note(self.entry.clone());
+        }
+    }
+
     /// Only an object whose type was volatile ever since is sure to have no row.
     fn may_have_row(&self) -> bool {
         let active = self.host.types.get(self.object().type_name());
         let volatile = active.is_ok_and(|active| {
             active.spec().durability == Durability::Volatile && active.number.0 == 1
         });
-        !volatile || self.entry.lock().row.version.is_some()
+        if !volatile {
+            return true;
+        }
+        let inner = self.entry.lock();
+        inner.left_row || inner.row.version.is_some()
     }
 }

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use tracing::Instrument;
 use wasmverse_core::{
-    Action, Call, CallError, Caller, Chain, Effects, Invocation, Mode, Outcome, Reply, TurnEnd,
+    Action, Call, CallError, Caller, Chain, Durability, Effects, Invocation, Mode, Outcome, Reply, TurnEnd,
 };
 use wasmverse_engine::Turn;
 
@@ -82,8 +82,11 @@ impl Activation {
         let outcome = Outcome::new(report.end, report.effects, read_only);
         self.note(&outcome, ended);
         if let Err(error) = self.commit(&outcome).await {
-            // Nothing leaves, and what memory holds never happened.
-            self.discard();
+            // Nothing leaves. What memory holds never happened; but where turns before it were
+            // acknowledged out of memory, these did.
+            if self.durability() == Some(Durability::Durable) {
+                self.discard();
+            }
             return self.answer(reply, Err(error));
         }
         if matches!(outcome.end, TurnEnd::Trap(_)) {

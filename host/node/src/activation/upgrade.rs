@@ -1,12 +1,33 @@
 //! Hot reload of one object: between two turns its parcel goes from the old instance to a new one.
 
-use std::sync::Arc;
+use std::{pin::Pin, sync::Arc, time::Duration};
 
-use wasmverse_core::{CallError, Durability, State, Version};
+use tokio::sync::{AcquireError, OwnedSemaphorePermit};
+use wasmverse_core::{CallError, Durability, ErrorKind, State, Version, life::Phase};
 use wasmverse_engine::{Instance, Leaving};
 
 use super::Activation;
 use crate::{deploy::unstored, known_types::Revision, rollout::Ticket};
+
+/// An object may block the way of others so long: it sleeps in its snapshot, or its successor
+/// does. Far more than an honest one needs while hundreds change over.
+const HAND_OVER: Duration = Duration::from_secs(10);
+
+/// Held while instances of two revisions live side by side.
+type Permit = OwnedSemaphorePermit;
+
+/// One that stands in line to change over, and serves on meanwhile.
+pub(super) struct InLine {
+    ticket: Ticket,
+    permit: Pin<Box<dyn Future<Output = Result<Permit, AcquireError>> + Send>>,
+}
+
+impl InLine {
+    /// It is its turn.
+    pub(super) async fn head(&mut self) -> Permit {
+        self.permit.as_mut().await.expect("the permits are never closed")
+    }
+}
 
 /// What one instance hands to the next; the mailbox stays with the entry. Between nodes it will
 /// be the same, the mailbox added.
@@ -17,10 +38,35 @@ struct Parcel {
 }
 
 impl Activation {
-    /// Moves to the active revision, or stays on the old one and says why.
+    /// Changes over if not too many do so now; else stands in line for it.
     pub(super) async fn upgrade(&mut self, ticket: Ticket) {
+        let awake = self.awake.as_mut().expect("only a live object is upgraded");
+        let upgrades = &self.host.upgrades;
+        if let Ok(permit) = upgrades.clone().try_acquire_owned() {
+            awake.in_line = None;
+            return self.change_over(ticket, permit).await;
+        }
+        let permit = match awake.in_line.take() {
+            // Its earlier ticket goes.
+            Some(InLine { permit, .. }) => permit,
+            None => Box::pin(upgrades.clone().acquire_owned()),
+        };
+        awake.in_line = Some(InLine { ticket, permit });
+    }
+
+    /// Its turn in the line has come.
+    pub(super) async fn upgrade_at_last(&mut self, permit: Permit) {
+        let in_line = self.awake.as_mut().and_then(|awake| awake.in_line.take());
+        if let Some(InLine { ticket, .. }) = in_line {
+            self.entry.lock().phase = Phase::Upgrading;
+            self.change_over(ticket, permit).await;
+        }
+    }
+
+    /// Moves to the active revision, or stays on the old one and says why.
+    async fn change_over(&mut self, ticket: Ticket, permit: Permit) {
         let Ok(target) = self.host.types.get(self.object().type_name()) else { return };
-        match self.move_to(&target).await {
+        match self.move_to(&target, permit).await {
             Ok(()) => {
                 self.host.metrics.upgrades.increment(1);
                 ticket.moved();
@@ -34,19 +80,32 @@ impl Activation {
         }
     }
 
-    async fn move_to(&mut self, target: &Arc<Revision>) -> Result<(), CallError> {
+    async fn move_to(
+        &mut self,
+        target: &Arc<Revision>,
+        permit: Permit,
+    ) -> Result<(), CallError> {
         let awake = self.awake.as_mut().expect("only a live object is upgraded");
         if awake.revision.number == target.number {
             return Ok(());
         }
-        let host = self.host.clone();
-        let _permit = host.upgrades.acquire().await;
-        let snapshot = awake.instance.snapshot().await;
+        let (snapshot, permit) = {
+            let mut snapshot = std::pin::pin!(awake.instance.snapshot());
+            match tokio::time::timeout(HAND_OVER, &mut snapshot).await {
+                Ok(snapshot) => (snapshot, Some(permit)),
+                Err(_) => {
+                    // Others go first. It is not cut: its state would be lost.
+                    drop(permit);
+                    (snapshot.await, self.host.upgrades.clone().try_acquire_owned().ok())
+                }
+            }
+        };
         if awake.instance.is_dead() {
             // It is as after any other trap, and wakes on the active revision.
             self.discard();
         }
         let mut parcel = Parcel { state: snapshot?, version: self.entry.lock().row.version };
+        let _permit = permit.ok_or_else(|| too_slow("its snapshot"))?;
         let becomes_periodic = target.spec().durability == Durability::Periodic
             && self.durability() != Some(Durability::Periodic);
         if becomes_periodic {
@@ -54,12 +113,18 @@ impl Activation {
             let stored = self.host.store.load(self.object()).await;
             parcel.version = stored.map_err(|error| unstored(&error))?.map(|row| row.version);
         }
-        let new = self.start(target, Some(parcel.state)).await?;
+        let start = self.start(target, Some(parcel.state));
+        let new = tokio::time::timeout(HAND_OVER, start).await;
+        let new = new.map_err(|_| too_slow("`activate` of the new revision"))??;
         let old = self.take_over(new, target);
         let note = {
             let mut inner = self.entry.lock();
             inner.revision = Some(target.clone());
-            inner.row.version = parcel.version;
+            if target.spec().durability == Durability::Volatile {
+                inner.leave_row();
+            } else {
+                inner.row.version = parcel.version;
+            }
             inner.dirty |= becomes_periodic;
             becomes_periodic && inner.is_to_be_noted()
         };
@@ -89,4 +154,8 @@ impl Activation {
         awake.revision = revision.clone();
         std::mem::replace(&mut awake.instance, new)
     }
+}
+
+fn too_slow(what: &str) -> CallError {
+    CallError::new(ErrorKind::Timeout, format!("{what} took longer than {HAND_OVER:?}"))
 }

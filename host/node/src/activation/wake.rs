@@ -50,6 +50,7 @@ impl Activation {
         match self.try_wake(until).await {
             Ok(()) => self.host.metrics.wake_time.record(began.elapsed().as_secs_f64()),
             Err(error) => {
+                self.sleep_on();
                 self.host.metrics.wake_failures.increment(1);
                 if is_refusal(&error) {
                     let (object, now) = (self.object(), Instant::now());
@@ -124,7 +125,10 @@ impl Activation {
             }
         };
         if active.spec().durability == Durability::Volatile {
-            self.entry.lock().looked = true;
+            let mut inner = self.entry.lock();
+            inner.looked = true;
+            inner.leave_row();
+            drop(inner);
             return Ok(before);
         }
         let stored = self.host.store.load(self.object()).await.map_err(|e| unstored(&e))?;
@@ -188,7 +192,7 @@ impl Activation {
         if note {
             self.host.saver.note(self.entry.clone());
         }
-        self.awake = Some(Awake { instance, revision, slot });
+        self.awake = Some(Awake { instance, revision, slot, in_line: None });
     }
 }
 
