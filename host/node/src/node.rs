@@ -69,6 +69,12 @@ impl Node {
         Ok(this)
     }
 
+    /// As [`Callee::call`], for one that keeps the time itself and drops the future at the
+    /// deadline: a timer of the node's own for each call is spared.
+    pub fn call_untimed(&self, call: Call) -> BoxFuture<'static, Result<Reply, CallError>> {
+        self.0.call_untimed(call)
+    }
+
     /// The node's name.
     pub fn id(&self) -> &str {
         self.0.config.id()
@@ -94,7 +100,8 @@ impl Node {
         author: &str,
         deploy: bool,
     ) -> Result<Uploaded, CallError> {
-        self.0.upload(component, author, deploy).await
+        let uploading = self.0.upload(component, author, deploy);
+        self.until_the_end(uploading).await
     }
 
     /// Makes a stored revision active; live objects move to it between two turns. The answer says
@@ -107,7 +114,16 @@ impl Node {
         type_name: &TypeName,
         number: RevisionNumber,
     ) -> Result<RevisionRecord, CallError> {
-        self.0.deploy(type_name, number).await
+        self.until_the_end(self.0.deploy(type_name, number)).await
+    }
+
+    /// A node that stops waits for no upload.
+    async fn until_the_end<T>(
+        &self,
+        doing: impl Future<Output = Result<T, CallError>>,
+    ) -> Result<T, CallError> {
+        let done = self.0.background_end.run_until_cancelled(doing).await;
+        done.unwrap_or_else(|| Err(crate::letter::stopping().maybe_executed()))
     }
 
     /// How far the latest deploy of a type has come; none: there was none since the start.

@@ -22,6 +22,8 @@ const PAUSE_MIN: Duration = Duration::from_millis(20);
 const STOP_PAUSE: Duration = Duration::from_millis(5);
 /// Once all turns have ended or were cut, saving may take so long.
 const SAVE_LIMIT: Duration = Duration::from_secs(10);
+/// What then still goes on, has so long.
+const LAST_LIMIT: Duration = Duration::from_secs(5);
 
 /// Looks at all objects again and again: puts the idle to sleep, forgets what nobody needs.
 pub(crate) async fn sweep(host: Arc<Host>, end: CancellationToken) {
@@ -78,14 +80,24 @@ pub(crate) async fn stop(host: &Arc<Host>) {
     }
     if tokio::time::timeout(SAVE_LIMIT, until_all_left(host)).await.is_err() {
         cut(host, Phase::is_live);
-        host.activations.wait().await;
+        within_limit("turns that were cut", host.activations.wait()).await;
     }
     host.writer_end.cancel();
     host.background.close();
-    host.background.wait().await;
-    if let Err(error) = host.store.close().await {
-        tracing::error!(%error, "failed to close the store");
+    within_limit("saves", host.background.wait()).await;
+    match within_limit("the store", host.store.close()).await {
+        Some(Err(error)) => tracing::error!(%error, "failed to close the store"),
+        Some(Ok(())) | None => {}
     }
+}
+
+/// Waits for something that may never happen: a store can be stuck.
+async fn within_limit<T>(what: &str, ending: impl Future<Output = T>) -> Option<T> {
+    let ended = tokio::time::timeout(LAST_LIMIT, ending).await.ok();
+    if ended.is_none() {
+        tracing::error!("{what} did not end in {LAST_LIMIT:?}: the node stops without");
+    }
+    ended
 }
 
 /// Waits until no turn runs and no call waits.
