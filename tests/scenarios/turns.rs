@@ -131,8 +131,8 @@ async fn a_cycle_fails_at_once_with_the_chain_printed() {
 async fn a_chain_may_be_64_deep_and_no_deeper() {
     let cluster = Cluster::start().await;
     cluster.deploy(MISCHIEF.bytes()).await;
-    cluster.http.ok("Mischief/deep", "call_chain", 63).await;
-    let answer = cluster.http.call("Mischief/deeper", "call_chain", 100).await;
+    cluster.http.ok("Mischief/deep", "call_chain", 64).await;
+    let answer = cluster.http.call("Mischief/deeper", "call_chain", 65).await;
     assert_eq!(answer.code(), "cycle", "{answer}");
     assert!(answer.message().contains("64"), "{answer}");
 }

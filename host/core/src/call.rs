@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use crate::{CallError, ErrorKind, ObjectId};
 
-/// How many objects may wait for each other in one chain.
+/// How many objects may wait for the answer of one call.
 const CHAIN_LENGTH_MAX: u16 = 64;
 
 /// Something to be done at an object. It travels through gate, router and node unchanged.
@@ -129,7 +129,7 @@ impl Chain {
     pub fn admit(&self, target: &ObjectId) -> Result<(), CallError> {
         let problem = if self.contains(target) {
             format!("{target} waits for this very call: {self} → {target}")
-        } else if self.length() >= CHAIN_LENGTH_MAX {
+        } else if self.length() > CHAIN_LENGTH_MAX {
             format!("the call chain is deeper than {CHAIN_LENGTH_MAX}: {self} → {target}")
         } else {
             return Ok(());
@@ -186,8 +186,8 @@ mod tests {
 
     #[test]
     fn sixty_four_may_wait_and_no_more() {
-        let ids: Vec<_> = (0..64).map(|n| object(&n.to_string())).collect();
-        assert!(ids[..63].iter().collect::<Chain>().admit(&object("x")).is_ok());
+        let ids: Vec<_> = (0..65).map(|n| object(&n.to_string())).collect();
+        assert!(ids[..64].iter().collect::<Chain>().admit(&object("x")).is_ok());
         let error = ids.iter().collect::<Chain>().admit(&object("x")).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Cycle);
     }
