@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![expect(clippy::needless_pass_by_value, reason = "arguments of JSON are written in place")]
 
+#[path = "node/bounds.rs"]
+mod bounds;
 #[path = "node/calls.rs"]
 mod calls;
 #[path = "node/effects.rs"]

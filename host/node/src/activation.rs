@@ -11,8 +11,8 @@ mod turn;
 mod upgrade;
 mod wake;
 
-pub(crate) use wake::PAUSE_WAITED_FOR;
 use upgrade::InLine;
+pub(crate) use wake::PAUSE_WAITED_FOR;
 
 use std::sync::Arc;
 
@@ -20,6 +20,7 @@ use wasmverse_core::{CallError, Durability, ErrorKind, ObjectId, life::Phase};
 use wasmverse_engine::Instance;
 
 use crate::{
+    budget::Charge,
     entry::{Entry, Next, Row},
     host::Host,
     known_types::Revision,
@@ -41,6 +42,8 @@ struct Awake {
     instance: Instance,
     revision: Arc<Revision>,
     slot: Slot,
+    /// For its memory.
+    charge: Charge,
     in_line: Option<InLine>,
 }
 
@@ -92,6 +95,18 @@ impl Activation {
                     }
                 }
             }
+            self.weigh();
+        }
+    }
+
+    /// Notes what the instance takes after a step.
+    fn weigh(&mut self) {
+        let Some(awake) = &mut self.awake else { return };
+        let bytes = awake.instance.memory_bytes();
+        if awake.charge.bytes() != bytes {
+            awake.charge.set(bytes);
+            self.entry.lock().memory_bytes = bytes;
+            self.host.memory.resized();
         }
     }
 

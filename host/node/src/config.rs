@@ -46,6 +46,11 @@ pub struct NodeConfig {
     pub live_max: Option<usize>,
     /// Sleeping volatile objects take so many bytes of memory at most.
     pub asleep_bytes_max: usize,
+    /// Live instances take so many bytes of memory together; none: half of what the machine, or the
+    /// control group, has.
+    pub memory_bytes_max: Option<usize>,
+    /// Calls that wait for their turn, or have it, carry so many bytes together.
+    pub queued_bytes_max: usize,
     /// Turns that run when the node stops have so long to end.
     #[serde(with = "span")]
     pub drain: Duration,
@@ -74,6 +79,8 @@ impl Default for NodeConfig {
             save_interval: Duration::from_secs(5),
             live_max: None,
             asleep_bytes_max: 256 << 20,
+            memory_bytes_max: None,
+            queued_bytes_max: 256 << 20,
             drain: Duration::from_secs(10),
             auto_load: Vec::new(),
             component_bytes_max: 32 << 20,
@@ -170,6 +177,8 @@ impl Default for StoreConfig {
 /// Mappings left for everything else: code, threads, instances of the rollout under way.
 const MAPPINGS_RESERVED: usize = 8192;
 const LIVE_MAX: usize = 10_000;
+/// A machine that does not say what memory it has is taken for a small one.
+const MEMORY_UNKNOWN: usize = 4 << 30;
 
 /// How many instances may live on a machine that allows `max_map_count` mappings.
 pub(crate) fn live_max(max_map_count: usize) -> usize {
@@ -184,9 +193,35 @@ pub(crate) fn max_map_count() -> usize {
         .unwrap_or(65_530)
 }
 
+/// Half of the machine's memory, or of the control group's if that is less.
+pub(crate) fn memory_bytes_max() -> usize {
+    let machine = std::fs::read_to_string("/proc/meminfo").ok();
+    let group = std::fs::read_to_string("/sys/fs/cgroup/memory.max").ok();
+    let machine = machine.as_deref().and_then(memory_total);
+    let group = group.and_then(|text| text.trim().parse().ok());
+    machine.into_iter().chain(group).min().unwrap_or(MEMORY_UNKNOWN) / 2
+}
+
+/// Out of `/proc/meminfo`, in bytes.
+fn memory_total(meminfo: &str) -> Option<usize> {
+    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+    let kilobytes: usize = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    kilobytes.checked_mul(1024)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_memory_of_the_machine_is_read_from_what_the_system_says() {
+        assert_eq!(
+            memory_total("MemTotal:       16316252 kB\nMemFree: 1 kB"),
+            Some(16_707_842_048)
+        );
+        assert_eq!(memory_total("nothing"), None);
+        assert!(memory_bytes_max() > 0);
+    }
 
     #[test]
     fn the_cap_on_live_instances_follows_the_machine() {

@@ -173,6 +173,7 @@ mod tests {
             traceparent: None,
             reply: ReplyTo::Caller(reply),
             arrived,
+            charge: None,
         };
         (letter, answer)
     }
@@ -188,7 +189,7 @@ mod tests {
             letter = match entry.push(letter, 1000, start) {
                 Pushed::Removed(letter) => letter,
                 Pushed::Queued => break,
-                Pushed::Full | Pushed::Paused(_) => unreachable!("neither full nor trapped"),
+                Pushed::Full(_) | Pushed::Paused(_) => unreachable!("neither full nor trapped"),
             };
         }
         assert_eq!(answer.await.unwrap(), Ok(Reply::Done));

@@ -29,6 +29,9 @@ use crate::{
     room::Departure,
 };
 
+/// A full mailbox is cleared of stale letters so often at most.
+const CLEAR_EVERY: Duration = Duration::from_millis(10);
+
 /// One object that the node knows.
 pub(crate) struct Entry {
     pub(crate) object: ObjectId,
@@ -65,6 +68,10 @@ pub(crate) struct Inner {
     pub(crate) nap: Option<Nap>,
     pub(crate) backoff: Backoff,
     pub(crate) last_used: Instant,
+    /// What its instance takes, or took when it was last live.
+    pub(crate) memory_bytes: usize,
+    /// Its mailbox was last cleared of stale letters.
+    cleared: Option<Instant>,
     /// It could not sleep, and need not try before then.
     pub(crate) restless_until: Option<Instant>,
     /// Its activation's task.
@@ -127,7 +134,7 @@ pub(crate) enum Pushed {
     /// The entry is in no directory any more.
     Removed(Letter),
     /// Too many wait.
-    Full,
+    Full(Letter),
     /// The object traps again and again.
     Paused(Duration),
 }
@@ -167,6 +174,8 @@ impl Entry {
                 nap: None,
                 backoff: Backoff::default(),
                 last_used: Instant::now(),
+                memory_bytes: 0,
+                cleared: None,
                 restless_until: None,
                 task: None,
                 waker: None,
@@ -193,7 +202,7 @@ impl Entry {
             return Pushed::Removed(letter);
         }
         if inner.mailbox.len() >= length_max {
-            return Pushed::Full;
+            return Pushed::Full(letter);
         }
         if !inner.phase.is_live() && letter.work.head() == Head::Invoke {
             let pause = inner.backoff.left(letter.arrived);
@@ -294,6 +303,19 @@ impl Inner {
         };
         self.phase = phase;
         Some(next)
+    }
+
+    /// Takes the letters out that need no turn any more, unless that was done a moment ago.
+    pub(crate) fn take_stale(&mut self, now: Instant) -> VecDeque<Letter> {
+        let recently = |at: Instant| now.saturating_duration_since(at) < CLEAR_EVERY;
+        if self.mailbox.is_empty() || self.cleared.is_some_and(recently) {
+            return VecDeque::new();
+        }
+        self.cleared = Some(now);
+        let (stale, fresh) =
+            std::mem::take(&mut self.mailbox).into_iter().partition(|letter| letter.is_stale(now));
+        self.mailbox = fresh;
+        stale
     }
 
     /// Whether it rests, and could sleep.

@@ -12,6 +12,7 @@ use futures_util::{
     FutureExt as _,
     future::{self, BoxFuture},
 };
+use parking_lot::Mutex;
 use tokio::sync::{Semaphore, oneshot};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use wasmverse_core::{
@@ -23,13 +24,15 @@ use wasmverse_store::Store;
 use crate::{
     activation::Activation,
     asleep::Asleep,
-    config::NodeConfig,
+    budget::{Budget, Charge},
+    config::{self, NodeConfig},
     deploy::{Deploys, unstored},
     directory::Directory,
-    entry::Pushed,
+    entry::{Entry, Pushed},
     known_types::{Revision, Types},
     letter::{self, Admitted, Answer, Letter, ReplyTo, Work},
     logs::LogHub,
+    memory::Memory,
     metrics::Metrics,
     outgoing::Outgoing,
     room::Room,
@@ -42,6 +45,8 @@ const FULL_RETRY_AFTER: Duration = Duration::from_millis(200);
 const UPGRADES_AT_ONCE: usize = 256;
 /// So many at once go through all objects that the node knows.
 const LISTS_AT_ONCE: usize = 4;
+/// All mailboxes are cleared of stale letters so often at most, while there is no room for more.
+const CLEAR_ALL_EVERY: Duration = Duration::from_millis(100);
 /// A mailbox of a type that is unknown holds so many deletes.
 const MAILBOX_LENGTH: usize = 1024;
 
@@ -59,6 +64,10 @@ pub(crate) struct Host {
     pub(crate) room: Room,
     pub(crate) upgrades: Arc<Semaphore>,
     pub(crate) listing: Semaphore,
+    pub(crate) memory: Memory,
+    pub(crate) queued: Arc<Budget>,
+    /// When all mailboxes were cleared of stale letters last.
+    cleared: Mutex<Option<Instant>>,
     pub(crate) asleep: Asleep,
     pub(crate) saver: Saver,
     pub(crate) logs: Arc<LogHub>,
@@ -107,6 +116,9 @@ impl Host {
             room: Room::new(live_max),
             listing: Semaphore::new(LISTS_AT_ONCE),
             upgrades: Arc::new(Semaphore::new(UPGRADES_AT_ONCE)),
+            memory: Memory::new(config.memory_bytes_max.unwrap_or_else(config::memory_bytes_max)),
+            queued: Budget::new(config.queued_bytes_max),
+            cleared: Mutex::default(),
             asleep: Asleep::new(config.asleep_bytes_max),
             saver: Saver::default(),
             outgoing: Arc::new(Outgoing::new(logs.clone())),
@@ -203,6 +215,7 @@ impl Host {
                 Err(error) => return Err(error.about(&object)),
             }
         }
+        letter.charge = Some(self.charge(letter.bytes()).map_err(|error| error.about(&object))?);
         self.push(&object, letter, revision.as_deref()).map_err(|error| error.about(&object))
     }
 
@@ -232,7 +245,8 @@ impl Host {
             letter = match entry.push(letter, length_max, start) {
                 Pushed::Queued => return Ok(()),
                 Pushed::Removed(letter) => letter,
-                Pushed::Full => {
+                Pushed::Full(letter) if self.clear(&entry) => letter,
+                Pushed::Full(_) => {
                     let message = format!("{length_max} calls wait for it already");
                     let error = CallError::new(ErrorKind::Overloaded, message);
                     return Err(error.retry_after(FULL_RETRY_AFTER));
@@ -240,6 +254,42 @@ impl Host {
                 Pushed::Paused(pause) => return Err(paused(pause)),
             };
         }
+    }
+
+    /// Room for what a letter carries.
+    fn charge(&self, bytes: usize) -> Result<Charge, CallError> {
+        let charge = self.queued.charge(bytes);
+        let charge = charge.or_else(|| {
+            self.clear_all();
+            self.queued.charge(bytes)
+        });
+        charge.ok_or_else(|| {
+            let message = "the calls that wait on this node carry too much already";
+            CallError::new(ErrorKind::Overloaded, message).retry_after(FULL_RETRY_AFTER)
+        })
+    }
+
+    /// Clears a mailbox of letters that need no turn any more; `false`: there are none.
+    fn clear(&self, entry: &Entry) -> bool {
+        let stale = entry.lock().take_stale(Instant::now());
+        let any = !stale.is_empty();
+        for letter in stale {
+            letter.reply.answer(&self.metrics, &entry.object, Err(letter::too_late()));
+        }
+        any
+    }
+
+    /// The same for all mailboxes, unless that was done a moment ago.
+    fn clear_all(&self) {
+        let Some(mut cleared) = self.cleared.try_lock() else { return };
+        let now = Instant::now();
+        if cleared.is_some_and(|at| now.saturating_duration_since(at) < CLEAR_ALL_EVERY) {
+            return;
+        }
+        for entry in self.directory.filter(|_, inner| !inner.mailbox.is_empty()) {
+            self.clear(&entry);
+        }
+        *cleared = Some(Instant::now());
     }
 
     /// What must hold of every call, whatever it asks for.

@@ -8,7 +8,10 @@ use wasmverse_core::{
     RevisionNumber,
 };
 
-use crate::metrics::Metrics;
+use crate::{budget::Charge, metrics::Metrics};
+
+/// What a letter costs beside its payload: itself, names, the chain, the way of the answer.
+const LETTER_BYTES: usize = 512;
 
 /// What a caller waits for.
 pub(crate) type Answer = Result<Reply, CallError>;
@@ -22,6 +25,8 @@ pub(crate) struct Letter {
     pub(crate) traceparent: Option<Arc<str>>,
     pub(crate) reply: ReplyTo,
     pub(crate) arrived: Instant,
+    /// For what it carries; none: it is the node's own.
+    pub(crate) charge: Option<Charge>,
 }
 
 /// What a letter asks for.
@@ -65,8 +70,23 @@ impl Letter {
             traceparent: call.traceparent,
             reply,
             arrived,
+            charge: None,
         };
         (call.object, letter)
+    }
+
+    /// What it takes while it waits, about.
+    pub(crate) fn bytes(&self) -> usize {
+        let payload = match &self.work {
+            Work::Invoke(invocation, _) => invocation.payload.len(),
+            Work::Create | Work::Delete | Work::Wake => 0,
+        };
+        LETTER_BYTES + payload
+    }
+
+    /// Whether it need not have its turn: nobody waits for it, or it is too late.
+    pub(crate) fn is_stale(&self, now: Instant) -> bool {
+        self.deadline <= now || self.is_abandoned()
     }
 
     /// Whether nobody waits for the answer any more.

@@ -7,6 +7,7 @@
 
 mod activation;
 mod asleep;
+mod budget;
 mod config;
 mod deploy;
 mod directory;
@@ -17,6 +18,7 @@ mod letter;
 mod link;
 mod list;
 mod logs;
+mod memory;
 mod metrics;
 mod node;
 mod outgoing;

@@ -22,6 +22,7 @@ use crate::{
     known_types::TypeEntry,
     letter::{Letter, ReplyTo, Work},
     logs::LogHub,
+    memory::Memory,
     rollout::Progress,
     saver::Saver,
     sweep,
@@ -172,6 +173,7 @@ impl Node {
         host.background.spawn(Saver::tick(host.clone(), end.clone()));
         host.background.spawn(Saver::write(host.clone(), host.writer_end.clone()));
         host.background.spawn(sweep::sweep(host.clone(), end.clone()));
+        host.background.spawn(Memory::relieve(host.clone(), end.clone()));
         host.background.spawn(wake_all(host.clone(), auto_load, end.clone()));
         let (this, requested) = (self.clone(), shutdown.token());
         shutdown.spawn(async move {
@@ -244,6 +246,7 @@ async fn wake(host: &Arc<Host>, object: &ObjectId) -> Result<(), CallError> {
         traceparent: None,
         reply: ReplyTo::Caller(reply),
         arrived,
+        charge: None,
     };
     host.wake(object, letter)?;
     match answer.await {
@@ -251,3 +254,6 @@ async fn wake(host: &Arc<Host>, object: &ObjectId) -> Result<(), CallError> {
         Err(_) => Err(crate::letter::stopping()),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -61,6 +61,8 @@ fn sweep_once(host: &Host, now: Instant) {
     host.metrics.live.set(gauge(host.room.taken()));
     host.metrics.asleep.set(gauge(asleep));
     host.metrics.asleep_bytes.set(gauge(bytes));
+    host.metrics.memory_bytes.set(gauge(host.memory.used()));
+    host.metrics.queued_bytes.set(gauge(host.queued.used()));
 }
 
 /// Stops the node. Whoever comes second waits for the first.

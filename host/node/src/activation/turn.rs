@@ -4,7 +4,8 @@ use std::time::Instant;
 
 use tracing::Instrument;
 use wasmverse_core::{
-    Action, Call, CallError, Caller, Chain, Durability, Effects, Invocation, Mode, Outcome, Reply, TurnEnd,
+    Action, Call, CallError, Caller, Chain, Durability, Effects, Invocation, Mode, Outcome, Reply,
+    TurnEnd,
 };
 use wasmverse_engine::Turn;
 

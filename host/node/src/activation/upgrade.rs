@@ -80,11 +80,7 @@ impl Activation {
         }
     }
 
-    async fn move_to(
-        &mut self,
-        target: &Arc<Revision>,
-        permit: Permit,
-    ) -> Result<(), CallError> {
+    async fn move_to(&mut self, target: &Arc<Revision>, permit: Permit) -> Result<(), CallError> {
         let awake = self.awake.as_mut().expect("only a live object is upgraded");
         if awake.revision.number == target.number {
             return Ok(());

@@ -9,6 +9,7 @@ use wasmverse_engine::Instance;
 
 use super::{Activation, Awake};
 use crate::{
+    budget::Charge,
     deploy::unstored,
     entry::{Fingerprint, Row},
     host::paused,
@@ -93,6 +94,8 @@ impl Activation {
             let inner = self.entry.lock();
             inner.mailbox.iter().any(|letter| !matches!(letter.caller, Caller::Object(_)))
         };
+        let known_bytes = self.entry.lock().memory_bytes;
+        let charge = self.host.memory.take(known_bytes, until).await?;
         let slot = self.host.room.take(&self.host.directory, until, is_wanted_outside).await?;
         let before = self.look(&active).await?;
         if !before.exists && active.spec().activation == Activates::Explicit {
@@ -106,7 +109,7 @@ impl Activation {
             }
             Err(error) => return Err(error),
         };
-        self.awaken(instance, revision, slot);
+        self.awaken(instance, revision, slot, charge);
         Ok(())
     }
 
@@ -173,7 +176,7 @@ impl Activation {
         Ok((self.start(&writer, before.state).await?, writer))
     }
 
-    fn awaken(&mut self, instance: Instance, revision: Arc<Revision>, slot: Slot) {
+    fn awaken(&mut self, instance: Instance, revision: Arc<Revision>, slot: Slot, charge: Charge) {
         let periodic = revision.spec().durability == Durability::Periodic;
         let (nap, note) = {
             let mut inner = self.entry.lock();
@@ -192,7 +195,7 @@ impl Activation {
         if note {
             self.host.saver.note(self.entry.clone());
         }
-        self.awake = Some(Awake { instance, revision, slot, in_line: None });
+        self.awake = Some(Awake { instance, revision, slot, charge, in_line: None });
     }
 }
 

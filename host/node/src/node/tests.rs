@@ -1,0 +1,191 @@
+//! A node whose store is in trouble, or whose objects stand in line.
+
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+
+use wasmverse_core::{Action, ErrorKind, Invocation, Version};
+use wasmverse_store::{Answer, Error, NewRevision, Page, Save, Store, StoredObject};
+
+use super::*;
+
+const AGES: std::time::Duration = std::time::Duration::from_secs(30);
+
+/// A store that does its work until it is told not to.
+struct Troubled {
+    store: Arc<dyn Store>,
+    away: AtomicBool,
+    stuck: AtomicBool,
+}
+
+impl Store for Troubled {
+    fn add_revision(&self, new: NewRevision) -> Answer<'_, RevisionRecord> {
+        if self.stuck.load(SeqCst) {
+            return Box::pin(std::future::pending());
+        }
+        self.store.add_revision(new)
+    }
+
+    fn activate_revision(
+        &self,
+        type_name: &TypeName,
+        number: RevisionNumber,
+    ) -> Answer<'_, RevisionRecord> {
+        self.store.activate_revision(type_name, number)
+    }
+
+    fn active_revisions(&self) -> Answer<'_, Vec<RevisionRecord>> {
+        self.store.active_revisions()
+    }
+
+    fn revision(
+        &self,
+        type_name: &TypeName,
+        number: RevisionNumber,
+    ) -> Answer<'_, Option<RevisionRecord>> {
+        self.store.revision(type_name, number)
+    }
+
+    fn component(&self, digest: [u8; 32]) -> Answer<'_, Option<Bytes>> {
+        self.store.component(digest)
+    }
+
+    fn load(&self, object: &ObjectId) -> Answer<'_, Option<StoredObject>> {
+        self.store.load(object)
+    }
+
+    fn save(&self, batch: Vec<Save>) -> Answer<'_, Vec<Result<Version, Error>>> {
+        if self.stuck.load(SeqCst) {
+            return Box::pin(std::future::pending());
+        }
+        self.store.save(batch)
+    }
+
+    fn delete(&self, object: &ObjectId) -> Answer<'_, bool> {
+        if self.away.load(SeqCst) {
+            return Box::pin(std::future::ready(Err(Error::Unavailable("gone fishing".into()))));
+        }
+        self.store.delete(object)
+    }
+
+    fn list(
+        &self,
+        type_name: Option<&TypeName>,
+        prefix: &str,
+        after: Option<&ObjectId>,
+        limit: u32,
+    ) -> Answer<'_, Page> {
+        self.store.list(type_name, prefix, after, limit)
+    }
+
+    fn close(&self) -> Answer<'_, ()> {
+        self.store.close()
+    }
+}
+
+struct Stage {
+    node: Node,
+    store: Arc<Troubled>,
+    _data: tempfile::TempDir,
+}
+
+impl Stage {
+    async fn set() -> Self {
+        let data = tempfile::tempdir().unwrap();
+        let opening = wasmverse_store::Config {
+            url: Some("sqlite::memory:".into()),
+            data_dir: data.path().into(),
+            shards: 16,
+        };
+        let store = wasmverse_store::open(&opening).await.unwrap();
+        let (away, stuck) = (AtomicBool::new(false), AtomicBool::new(false));
+        let store = Arc::new(Troubled { store, away, stuck });
+        let config = NodeConfig { drain: std::time::Duration::ZERO, ..NodeConfig::default() };
+        let engine = engine(&config, data.path()).unwrap();
+        let shards = ShardCount::new(16).unwrap();
+        let node = Node(Host::new(config, shards, engine, store.clone(), 100));
+        node.run_in_background(Vec::new(), &Shutdown::new());
+        Self { node, store, _data: data }
+    }
+
+    async fn call(&self, method: &str, payload: &'static str) -> Result<Bytes, CallError> {
+        let invocation = Invocation {
+            method: method.into(),
+            payload: Bytes::from_static(payload.as_bytes()),
+            key: None,
+            read_only: false,
+        };
+        let call = Call {
+            object: "GoldenC/a".parse().unwrap(),
+            action: Action::Invoke(invocation),
+            caller: Caller::Client(None),
+            chain: Chain::default(),
+            deadline: Instant::now() + AGES,
+            traceparent: None,
+        };
+        let answer = tokio::time::timeout(AGES, self.node.call_untimed(call)).await;
+        answer.expect("an answer comes").map(Reply::into_payload)
+    }
+}
+
+fn golden() -> Vec<u8> {
+    let here = std::path::PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    std::fs::read(here.join("../../tests/golden/c/golden.wasm")).unwrap()
+}
+
+/// The same, periodic: a description of the same length.
+fn periodic() -> Bytes {
+    let before = br#""methods":[{"name":"add"},{"name":"fail"},{"name":"pretend"},"#;
+    let mut after = br#""durability":"periodic","methods":[{"name":"add"},"#.to_vec();
+    after.resize(before.len(), b' ');
+    let mut component = golden();
+    let at = component.windows(before.len()).position(|window| window == before).unwrap();
+    component[at..at + before.len()].copy_from_slice(&after);
+    component.into()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_delete_that_the_store_does_not_take_loses_nothing_that_was_acknowledged() {
+    let stage = Stage::set().await;
+    stage.node.upload(periodic(), "me", true).await.unwrap();
+    assert_eq!(stage.call("add", "5").await.unwrap(), "5");
+    stage.store.away.store(true, SeqCst);
+    let error = stage.call("unmake", "GoldenC/a").await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+    assert_eq!(stage.call("value", "").await.unwrap(), "5");
+    stage.store.away.store(false, SeqCst);
+    stage.call("unmake", "GoldenC/a").await.unwrap();
+    assert_eq!(stage.call("value", "").await.unwrap(), "0");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_stops_even_if_its_store_never_answers() {
+    let stage = Stage::set().await;
+    stage.node.upload(periodic(), "me", true).await.unwrap();
+    assert_eq!(stage.call("add", "5").await.unwrap(), "5");
+    stage.store.stuck.store(true, SeqCst);
+    let uploading = stage.node.upload(golden().into(), "me", true);
+    let stopping = async {
+        tokio::task::yield_now().await;
+        tokio::time::timeout(2 * AGES, stage.node.stop()).await.expect("it stops");
+    };
+    let (uploaded, ()) = futures_util::join!(uploading, stopping);
+    assert_eq!(uploaded.unwrap_err().kind(), ErrorKind::Unavailable);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_that_stands_in_line_to_change_over_serves_on() {
+    let stage = Stage::set().await;
+    stage.node.upload(golden().into(), "me", true).await.unwrap();
+    assert_eq!(stage.call("add", "5").await.unwrap(), "5");
+    let all = stage.node.0.upgrades.available_permits();
+    let held = stage.node.0.upgrades.acquire_many(u32::try_from(all).unwrap()).await.unwrap();
+    let deployed = stage.node.upload(periodic(), "me", true).await.unwrap();
+    let mut progress = stage.node.rollout(&deployed.type_name).unwrap();
+    for n in 6..20 {
+        assert_eq!(stage.call("add", "1").await.unwrap(), n.to_string());
+    }
+    assert!(!progress.borrow().done);
+    drop(held);
+    let done = tokio::time::timeout(AGES, progress.wait_for(|progress| progress.done)).await;
+    assert_eq!(done.unwrap().unwrap().moved, 1);
+    assert_eq!(stage.call("value", "").await.unwrap(), "19");
+}
