@@ -38,13 +38,20 @@ pub(crate) struct Bounds {
     pub(crate) calls_max: usize,
     /// What these carry, in bytes.
     pub(crate) bytes_max: usize,
+    /// What answers that wait to be read may hold, in bytes.
+    pub(crate) answers_bytes_max: usize,
     /// What calls that travel apart carry, over all peers, in bytes.
     pub(crate) large_bytes_max: usize,
 }
 
 impl Default for Bounds {
     fn default() -> Self {
-        Self { calls_max: 16_384, bytes_max: 256 << 20, large_bytes_max: 256 << 20 }
+        Self {
+            calls_max: 16_384,
+            bytes_max: 256 << 20,
+            answers_bytes_max: 256 << 20,
+            large_bytes_max: 256 << 20,
+        }
     }
 }
 

@@ -44,10 +44,15 @@ pub(crate) async fn keep(peer: Arc<Peer>, shutdown: CancellationToken) {
 
 async fn keep_linked(peer: &Peer) {
     let mut backoff = BACKOFF_MIN;
+    let mut lost_at = Instant::now();
     loop {
         let began = Instant::now();
-        let (lost, was_up) = match while_waiting(peer, dial_any(peer)).await {
-            Ok(link) => (follow(peer, link).await, true),
+        let (lost, was_up) = match while_waiting(peer, lost_at, dial_any(peer)).await {
+            Ok(link) => {
+                let lost = follow(peer, link).await;
+                lost_at = Instant::now();
+                (lost, true)
+            }
             Err(error) => (error, false),
         };
         peer.trouble.store(Some(Arc::new(lost.clone())));
@@ -62,13 +67,14 @@ async fn keep_linked(peer: &Peer) {
             continue;
         }
         let jitter = 0.5 + rand::random::<f64>() / 2.0;
-        while_waiting(peer, tokio::time::sleep(backoff.mul_f64(jitter))).await;
+        while_waiting(peer, lost_at, tokio::time::sleep(backoff.mul_f64(jitter))).await;
         backoff = (backoff * 2).min(BACKOFF_MAX);
     }
 }
 
 /// Does something that takes time while there is no link, and answers those whose patience ends.
-async fn while_waiting<F: Future>(peer: &Peer, doing: F) -> F::Output {
+/// It begins with the loss of the link: who waits since before has waited for a node that stops.
+async fn while_waiting<F: Future>(peer: &Peer, lost_at: Instant, doing: F) -> F::Output {
     let mut doing = std::pin::pin!(doing);
     let mut look = interval(LOOK_EVERY);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -77,7 +83,8 @@ async fn while_waiting<F: Future>(peer: &Peer, doing: F) -> F::Output {
             biased;
             done = &mut doing => return done,
             _ = look.tick() => {
-                if let Some(since) = Instant::now().checked_sub(peer.config.bounds.patience) {
+                let since = Instant::now().checked_sub(peer.config.bounds.patience);
+                if let Some(since) = since.filter(|since| *since >= lost_at) {
                     peer.outbox.expire(since, &peer.unreachable());
                 }
             }
@@ -169,7 +176,7 @@ async fn follow(peer: &Peer, mut link: Link) -> CallError {
     peer.outbox.open(link.number);
     let mut frames = std::mem::take(&mut link.first);
     let end = loop {
-        take_in(peer, frames);
+        take_in(peer, link.number, frames);
         match link.inbound.message().await {
             Ok(Some(batch)) => frames = batch.frames,
             Ok(None) => break "it ended the link".to_owned(),
@@ -186,12 +193,17 @@ async fn follow(peer: &Peer, mut link: Link) -> CallError {
     error
 }
 
-fn take_in(peer: &Peer, frames: Vec<Frame>) {
+fn take_in(peer: &Peer, link: u64, frames: Vec<Frame>) {
     let mut answers = Vec::with_capacity(frames.len());
     for frame in frames {
         match frame.frame {
             Some(Kind::Reply(reply)) => answers.push((reply.id, frame_to_reply(reply))),
             Some(Kind::NotOwner(refused)) => answers.push((refused.id, Err(elsewhere(&refused)))),
+            Some(Kind::NoMoreCalls(_)) => {
+                tracing::info!("the node is about to stop: calls wait for the next one");
+                peer.linked.send_replace(None);
+                peer.outbox.hold(link);
+            }
             // Nothing that a node sends to a gate yet, or nothing that we know.
             Some(Kind::Hello(_) | Kind::Call(_) | Kind::Push(_) | Kind::Cancel(_)) | None => {
                 tracing::debug!("ignored a frame from the node");

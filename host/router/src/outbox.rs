@@ -16,7 +16,9 @@ use fnv::FnvHasher;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use wasmverse_core::{CallError, ErrorKind, Reply};
-use wasmverse_proto::node::{CallFrame, CancelFrame, Frame, Frames, frame::Frame as Kind};
+use wasmverse_proto::node::{
+    CallFrame, CancelFrame, Frame, Frames, NoMoreCalls, frame::Frame as Kind,
+};
 
 use crate::{LinkBounds, metrics::Metrics};
 
@@ -42,23 +44,38 @@ pub(crate) struct Outbox {
 struct State {
     queue: VecDeque<Queued>,
     queue_bytes: usize,
+    /// Calls that were written, and whose callers have gone.
+    cancels: VecDeque<u64>,
     waiting: IdMap<Waiting>,
     /// Of the latest call.
     id: u64,
     /// Of the latest link.
     link: u64,
-    /// The peer of the latest link has said hello.
-    open: bool,
+    stage: Stage,
     /// No more calls.
     closed: bool,
     /// Of the latest link's stream.
     waker: Option<Waker>,
 }
 
-#[expect(clippy::large_enum_variant, reason = "nearly all are calls")]
-enum Queued {
-    Call { frame: CallFrame, deadline: Instant, since: Instant },
-    Cancel(u64),
+/// How far the latest link has come.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Stage {
+    /// Its peer has not said hello, or it is lost.
+    #[default]
+    Shut,
+    /// It takes what is queued.
+    Open,
+    /// Its peer wants no more calls, and is to be told that none will come.
+    Asked,
+    /// Calls wait for the next link; answers still come.
+    Held,
+}
+
+struct Queued {
+    frame: CallFrame,
+    deadline: Instant,
+    since: Instant,
 }
 
 struct Waiting {
@@ -132,7 +149,7 @@ impl Outbox {
     pub(crate) fn begin(&self) -> u64 {
         let mut state = self.state.lock();
         state.link += 1;
-        state.open = false;
+        state.stage = Stage::Shut;
         let link = state.link;
         wake(state);
         link
@@ -141,7 +158,18 @@ impl Outbox {
     /// The peer has said hello: its link may take what is queued.
     pub(crate) fn open(&self, link: u64) {
         let mut state = self.state.lock();
-        state.open = state.link == link;
+        if state.link == link {
+            state.stage = Stage::Open;
+        }
+        wake(state);
+    }
+
+    /// The peer wants no more calls on this link: they wait for the next one.
+    pub(crate) fn hold(&self, link: u64) {
+        let mut state = self.state.lock();
+        if state.link == link && state.stage == Stage::Open {
+            state.stage = Stage::Asked;
+        }
         wake(state);
     }
 
@@ -151,7 +179,7 @@ impl Outbox {
         if state.link != link {
             return Poll::Ready(None);
         }
-        let frames = if state.open { self.take(&mut state, Instant::now()) } else { Vec::new() };
+        let frames = self.take(&mut state, Instant::now());
         if frames.is_empty() {
             match &mut state.waker {
                 Some(waker) => waker.clone_from(cx.waker()),
@@ -183,8 +211,8 @@ impl Outbox {
             return;
         }
         state.link += 1;
-        state.open = false;
-        state.queue.retain(|queued| matches!(queued, Queued::Call { .. }));
+        state.stage = Stage::Shut;
+        state.cancels.clear();
         let written = state.waiting.extract_if(|_, waiting| waiting.written);
         let lost = written.map(|(_, w)| (w.answer, Err(error.clone().maybe_executed()))).collect();
         wake(state);
@@ -195,10 +223,7 @@ impl Outbox {
     pub(crate) fn expire(&self, since: Instant, error: &CallError) {
         let mut state = self.state.lock();
         let mut expired = Vec::new();
-        while let Some(Queued::Call { since: queued, .. }) = state.queue.front() {
-            if *queued > since {
-                break;
-            }
+        while state.queue.front().is_some_and(|queued| queued.since <= since) {
             let Some((frame, _)) = pop_call(&mut state) else { break };
             if frame.one_way {
                 self.metrics.sends_lost.increment(1);
@@ -215,7 +240,8 @@ impl Outbox {
         let mut state = self.state.lock();
         state.closed = true;
         state.link += 1;
-        state.open = false;
+        state.stage = Stage::Shut;
+        state.cancels.clear();
         state.queue.clear();
         state.queue_bytes = 0;
         let ended = std::mem::take(&mut state.waiting).into_values().map(|waiting| {
@@ -245,38 +271,39 @@ impl Outbox {
         state.id += 1;
         frame.id = state.id;
         state.queue_bytes += bytes;
-        state.queue.push_back(Queued::Call { frame, deadline, since: Instant::now() });
+        state.queue.push_back(Queued { frame, deadline, since: Instant::now() });
         Ok(state.id)
     }
 
     fn take(&self, state: &mut State, now: Instant) -> Vec<Frame> {
-        let mut frames = Vec::with_capacity(state.queue.len().min(BATCH_FRAMES_MAX));
+        if state.stage == Stage::Shut {
+            return Vec::new();
+        }
+        let is_open = state.stage == Stage::Open;
+        let queued = state.cancels.len() + if is_open { state.queue.len() } else { 1 };
+        let mut frames = Vec::with_capacity(queued.min(BATCH_FRAMES_MAX));
+        if state.stage == Stage::Asked {
+            state.stage = Stage::Held;
+            frames.push(Frame { frame: Some(Kind::NoMoreCalls(NoMoreCalls {})) });
+        }
+        let cancels = state.cancels.len().min(BATCH_FRAMES_MAX - frames.len());
+        let cancels = state.cancels.drain(..cancels);
+        frames.extend(cancels.map(|id| Frame { frame: Some(Kind::Cancel(CancelFrame { id })) }));
         let mut taken_bytes = 0;
-        while frames.len() < BATCH_FRAMES_MAX && taken_bytes < BATCH_BYTES_MAX {
-            let kind = match state.queue.front() {
-                None => break,
-                Some(Queued::Cancel(id)) => {
-                    let id = *id;
-                    state.queue.pop_front();
-                    Kind::Cancel(CancelFrame { id })
-                }
-                Some(Queued::Call { .. }) => {
-                    let Some((mut frame, deadline)) = pop_call(state) else { break };
-                    let left = deadline.saturating_duration_since(now);
-                    frame.timeout_micros = u64::try_from(left.as_micros()).unwrap_or(u64::MAX);
-                    match state.waiting.get_mut(&frame.id) {
-                        // Its caller's own clock says so, too.
-                        _ if left.is_zero() && !frame.one_way => continue,
-                        Some(waiting) => waiting.written = true,
-                        None if frame.one_way => {}
-                        // Its caller is gone.
-                        None => continue,
-                    }
-                    taken_bytes += bytes(&frame);
-                    Kind::Call(frame)
-                }
-            };
-            frames.push(Frame { frame: Some(kind) });
+        while is_open && frames.len() < BATCH_FRAMES_MAX && taken_bytes < BATCH_BYTES_MAX {
+            let Some((mut frame, deadline)) = pop_call(state) else { break };
+            let left = deadline.saturating_duration_since(now);
+            frame.timeout_micros = u64::try_from(left.as_micros()).unwrap_or(u64::MAX);
+            match state.waiting.get_mut(&frame.id) {
+                // Its caller's own clock says so, too.
+                _ if left.is_zero() && !frame.one_way => continue,
+                Some(waiting) => waiting.written = true,
+                None if frame.one_way => {}
+                // Its caller is gone.
+                None => continue,
+            }
+            taken_bytes += bytes(&frame);
+            frames.push(Frame { frame: Some(Kind::Call(frame)) });
         }
         #[expect(clippy::cast_precision_loss, reason = "at most 256")]
         if !frames.is_empty() {
@@ -290,8 +317,8 @@ impl Outbox {
         let mut state = self.state.lock();
         let Some(waiting) = state.waiting.remove(&id) else { return true };
         self.metrics.waiting.decrement(1.0);
-        if waiting.written && state.open {
-            state.queue.push_back(Queued::Cancel(id));
+        if waiting.written && state.stage != Stage::Shut {
+            state.cancels.push_back(id);
             wake(state);
         }
         waiting.written
@@ -317,13 +344,9 @@ fn wake(mut state: parking_lot::MutexGuard<'_, State>) {
 }
 
 fn pop_call(state: &mut State) -> Option<(CallFrame, Instant)> {
-    match state.queue.pop_front() {
-        Some(Queued::Call { frame, deadline, .. }) => {
-            state.queue_bytes -= bytes(&frame);
-            Some((frame, deadline))
-        }
-        Some(Queued::Cancel(_)) | None => None,
-    }
+    let Queued { frame, deadline, .. } = state.queue.pop_front()?;
+    state.queue_bytes -= bytes(&frame);
+    Some((frame, deadline))
 }
 
 /// What a frame takes, about. Whatever a client can make long counts: a batch over the size of a

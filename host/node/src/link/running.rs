@@ -2,20 +2,19 @@
 
 use std::{
     pin::Pin,
-    task::{Context, Poll, Waker},
+    task::{Context, Poll},
 };
 
-use futures_util::future::BoxFuture;
+use futures_util::future::{AbortHandle, Abortable, BoxFuture};
 use wasmverse_core::{CallError, Reply};
 
 type Answer = Result<Reply, CallError>;
 
 /// A call under way. It ends with its answer, or with none once the peer has taken it back.
 pub(super) struct Running {
-    pub(super) id: u64,
-    pub(super) bytes: usize,
-    calling: Option<BoxFuture<'static, Answer>>,
-    waker: Option<Waker>,
+    id: u64,
+    bytes: usize,
+    calling: Abortable<BoxFuture<'static, Answer>>,
 }
 
 /// A call that has ended.
@@ -27,16 +26,15 @@ pub(super) struct Ended {
 }
 
 impl Running {
-    pub(super) fn new(id: u64, bytes: usize, calling: BoxFuture<'static, Answer>) -> Self {
-        Self { id, bytes, calling: Some(calling), waker: None }
-    }
-
-    /// The peer no longer waits: a call that is still queued is dropped, a running turn goes on.
-    pub(super) fn cancel(&mut self) {
-        self.calling = None;
-        if let Some(waker) = self.waker.take() {
-            waker.wake();
-        }
+    /// The call, and what takes it back: one that is still queued is dropped then, a running turn
+    /// goes on.
+    pub(super) fn new(
+        id: u64,
+        bytes: usize,
+        calling: BoxFuture<'static, Answer>,
+    ) -> (Self, AbortHandle) {
+        let (handle, registration) = AbortHandle::new_pair();
+        (Self { id, bytes, calling: Abortable::new(calling, registration) }, handle)
     }
 }
 
@@ -44,18 +42,7 @@ impl Future for Running {
     type Output = Ended;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Ended> {
-        let answer = match self.calling.as_mut().map(|calling| calling.as_mut().poll(cx)) {
-            None => None,
-            Some(Poll::Ready(answer)) => Some(answer),
-            Some(Poll::Pending) => {
-                match &mut self.waker {
-                    Some(waker) => waker.clone_from(cx.waker()),
-                    none => *none = Some(cx.waker().clone()),
-                }
-                return Poll::Pending;
-            }
-        };
-        self.calling = None;
-        Poll::Ready(Ended { id: self.id, bytes: self.bytes, answer })
+        let ended = Pin::new(&mut self.calling).poll(cx);
+        ended.map(|answer| Ended { id: self.id, bytes: self.bytes, answer: answer.ok() })
     }
 }

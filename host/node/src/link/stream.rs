@@ -3,22 +3,24 @@
 //! costs no task of its own, and a peer that reads no answers is read no further.
 
 use std::{
+    collections::VecDeque,
     mem,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
-use fnv::FnvHashSet;
-use futures_util::{Stream, StreamExt as _, stream::FuturesUnordered};
+use fnv::FnvHashMap;
+use futures_util::{Stream, StreamExt as _, future::AbortHandle, stream::FuturesUnordered};
 use metrics::Gauge;
+use tokio::time::{Sleep, sleep};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 use tonic::Status;
 use wasmverse_core::{CallError, Reply};
 use wasmverse_proto::{
     convert::{agree, error_to_status, frame_to_call, reply_to_frame},
-    node::{CallFrame, Frame, Frames, Hello, frame::Frame as Kind},
+    node::{CallFrame, Frame, Frames, Hello, NoMoreCalls, frame::Frame as Kind},
 };
 use wasmverse_router::Callee;
 
@@ -33,6 +35,14 @@ const BATCH_FRAMES_MAX: usize = 256;
 const BATCH_BYTES_MAX: usize = 512 << 10;
 /// Batches that are taken in before answers get their turn.
 const TAKE_IN_MAX: usize = 8;
+/// Answers that are collected before a batch of them goes out, at most.
+const COLLECT_MAX: usize = 4 * BATCH_FRAMES_MAX;
+/// About what a frame holds beside its payload.
+const FRAME_OVERHEAD_BYTES: usize = 128;
+/// However large answers are, so many calls may be under way.
+const CALLS_MIN: usize = 64;
+/// How long a peer that is asked for no more calls may take to say that none will come.
+const LAST_CALLS: Duration = Duration::from_secs(2);
 
 /// One link, as the stream of our answers.
 pub(crate) struct LinkStream<S> {
@@ -43,15 +53,28 @@ pub(crate) struct LinkStream<S> {
     stage: Stage,
     running: FuturesUnordered<Running>,
     running_bytes: usize,
-    /// Answers that are ready.
-    out: Vec<Frame>,
+    /// What takes back the calls under way.
+    handles: FnvHashMap<u64, AbortHandle>,
+    /// Answers that are ready, and what they hold.
+    out: VecDeque<(usize, Frame)>,
     out_bytes: usize,
+    /// What an answer holds, on average of late.
+    answer_bytes: usize,
     /// Others were given the time to get ready, too.
     gathered: bool,
-    draining: bool,
+    calls: Calls,
     drain: Pin<Box<WaitForCancellationFutureOwned>>,
     cut: Pin<Box<WaitForCancellationFutureOwned>>,
     up: Gauge,
+}
+
+/// Whether calls still come.
+enum Calls {
+    Come,
+    /// The peer is asked for no more; those on their way are still taken.
+    Last(Pin<Box<Sleep>>),
+    /// None is taken.
+    Over,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -83,19 +106,24 @@ impl<S: Stream<Item = Result<Frames, Status>> + Unpin> LinkStream<S> {
             stage: Stage::Silent,
             running: FuturesUnordered::new(),
             running_bytes: 0,
-            out: Vec::new(),
+            handles: FnvHashMap::default(),
+            out: VecDeque::new(),
             out_bytes: 0,
+            answer_bytes: 0,
             gathered: false,
-            draining: false,
+            calls: Calls::Come,
             drain: Box::pin(ending.drain.cancelled_owned()),
             cut: Box::pin(ending.cut.cancelled_owned()),
             up,
         }
     }
 
-    /// Takes in what the peer has sent.
+    /// Takes in what the peer has sent, unless too much waits for it to read.
     fn take_in(&mut self, cx: &mut Context<'_>) -> Result<(), Status> {
         for _ in 0..TAKE_IN_MAX {
+            if self.out_bytes > self.bounds.answers_bytes_max {
+                return Ok(());
+            }
             let Some(inbound) = &mut self.inbound else { return Ok(()) };
             match inbound.poll_next_unpin(cx) {
                 Poll::Pending => return Ok(()),
@@ -110,7 +138,6 @@ impl<S: Stream<Item = Result<Frames, Status>> + Unpin> LinkStream<S> {
 
     fn take_batch(&mut self, batch: Frames) -> Result<(), Status> {
         let now = Instant::now();
-        let mut cancelled = FnvHashSet::default();
         for frame in batch.frames {
             match (frame.frame, self.stage) {
                 (Some(Kind::Hello(theirs)), Stage::Greeted) => {
@@ -121,8 +148,11 @@ impl<S: Stream<Item = Result<Frames, Status>> + Unpin> LinkStream<S> {
                 }
                 (Some(Kind::Call(frame)), Stage::Open) => self.take_call(frame, now),
                 (Some(Kind::Cancel(frame)), Stage::Open) => {
-                    cancelled.insert(frame.id);
+                    if let Some(handle) = self.handles.remove(&frame.id) {
+                        handle.abort();
+                    }
                 }
+                (Some(Kind::NoMoreCalls(_)), Stage::Open) => self.calls = Calls::Over,
                 (_, Stage::Greeted) => {
                     return Err(Status::invalid_argument("the first frame must be a hello"));
                 }
@@ -136,7 +166,8 @@ impl<S: Stream<Item = Result<Frames, Status>> + Unpin> LinkStream<S> {
                         | Kind::Cancel(_)
                         | Kind::Reply(_)
                         | Kind::NotOwner(_)
-                        | Kind::Push(_),
+                        | Kind::Push(_)
+                        | Kind::NoMoreCalls(_),
                     )
                     | None,
                     _,
@@ -144,10 +175,6 @@ impl<S: Stream<Item = Result<Frames, Status>> + Unpin> LinkStream<S> {
                     tracing::debug!("ignored a frame from a peer");
                 }
             }
-        }
-        if !cancelled.is_empty() {
-            let running = self.running.iter_mut();
-            running.filter(|call| cancelled.contains(&call.id)).for_each(Running::cancel);
         }
         Ok(())
     }
@@ -157,37 +184,59 @@ impl<S: Stream<Item = Result<Frames, Status>> + Unpin> LinkStream<S> {
     fn take_call(&mut self, frame: CallFrame, now: Instant) {
         let (id, one_way) = (frame.id, frame.one_way);
         let bytes = frame.payload.len() + frame.method.len();
-        let call = if self.draining { Err(draining()) } else { frame_to_call(frame, now) };
-        let full = self.running.len() >= self.bounds.calls_max
-            || self.running_bytes + bytes > self.bounds.bytes_max;
+        let over = matches!(self.calls, Calls::Over);
+        let call = if over { Err(draining()) } else { frame_to_call(frame, now) };
+        let full = self.is_crowded() || self.running_bytes + bytes > self.bounds.bytes_max;
         match call {
             Ok(call) if one_way => self.callee.send(call),
             Err(error) if one_way => tracing::debug!(%error, "dropped a one-way call"),
             Ok(call) if full => self.give_out(id, Err(overloaded().about(&call.object))),
             Ok(call) => {
                 self.running_bytes += bytes;
-                self.running.push(Running::new(id, bytes, self.callee.call(call)));
+                let (running, handle) = Running::new(id, bytes, self.callee.call(call));
+                self.handles.insert(id, handle);
+                self.running.push(running);
             }
             Err(error) => self.give_out(id, Err(error)),
         }
     }
 
-    fn give_out(&mut self, id: u64, answer: Result<Reply, CallError>) {
-        let answer = passable(answer);
-        self.out_bytes += size(&answer);
-        self.out.push(Frame { frame: Some(Kind::Reply(reply_to_frame(id, answer))) });
+    /// Too many calls are under way, be it for the answers that they are likely to bring.
+    fn is_crowded(&self) -> bool {
+        let calls = self.running.len();
+        let expected = calls.saturating_mul(self.answer_bytes).saturating_add(self.out_bytes);
+        calls >= self.bounds.calls_max
+            || (calls >= CALLS_MIN && expected > self.bounds.answers_bytes_max)
     }
 
-    /// Looks after the calls under way until a batch of answers is full or none is ready.
+    fn give_out(&mut self, id: u64, answer: Result<Reply, CallError>) {
+        let answer = passable(answer);
+        self.put_out(size(&answer), Kind::Reply(reply_to_frame(id, answer)));
+    }
+
+    fn put_out(&mut self, bytes: usize, frame: Kind) {
+        let bytes = bytes + FRAME_OVERHEAD_BYTES;
+        self.out_bytes += bytes;
+        self.out.push_back((bytes, Frame { frame: Some(frame) }));
+    }
+
+    /// Collects the answers of the calls under way, also those that the peer is slow to read: what
+    /// they hold is known then.
     fn look_after_calls(&mut self, cx: &mut Context<'_>) {
-        while !self.is_full() {
+        for _ in 0..COLLECT_MAX {
+            if self.out_bytes > self.bounds.answers_bytes_max {
+                return;
+            }
             let Poll::Ready(Some(ended)) = self.running.poll_next_unpin(cx) else { return };
             let Ended { id, bytes, answer } = ended;
             self.running_bytes -= bytes;
+            self.handles.remove(&id);
             if let Some(answer) = answer {
+                self.answer_bytes = (self.answer_bytes * 63 + size(&answer)) / 64;
                 self.give_out(id, answer);
             }
         }
+        cx.waker().wake_by_ref();
     }
 
     fn is_full(&self) -> bool {
@@ -205,8 +254,28 @@ impl<S: Stream<Item = Result<Frames, Status>> + Unpin> LinkStream<S> {
             return Poll::Pending;
         }
         self.gathered = false;
-        self.out_bytes = 0;
-        Poll::Ready(Frames { frames: mem::take(&mut self.out) })
+        let mut frames = Vec::with_capacity(self.out.len().min(BATCH_FRAMES_MAX));
+        let mut batch_bytes = 0;
+        while frames.len() < BATCH_FRAMES_MAX && batch_bytes < BATCH_BYTES_MAX {
+            let Some((bytes, frame)) = self.out.pop_front() else { break };
+            batch_bytes += bytes;
+            frames.push(frame);
+        }
+        self.out_bytes -= batch_bytes;
+        Poll::Ready(Frames { frames })
+    }
+
+    /// Asks for no more calls when the node is to end, and waits for the last ones, for a while.
+    fn look_after_end(&mut self, cx: &mut Context<'_>) {
+        if matches!(self.calls, Calls::Come) && self.drain.as_mut().poll(cx).is_ready() {
+            self.calls = Calls::Last(Box::pin(sleep(LAST_CALLS)));
+            self.put_out(0, Kind::NoMoreCalls(NoMoreCalls {}));
+        }
+        if let Calls::Last(patience) = &mut self.calls
+            && patience.as_mut().poll(cx).is_ready()
+        {
+            self.calls = Calls::Over;
+        }
     }
 
     fn poll_link(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frames, Status>>> {
@@ -218,7 +287,7 @@ impl<S: Stream<Item = Result<Frames, Status>> + Unpin> LinkStream<S> {
         if self.stage == Stage::Over || self.cut.as_mut().poll(cx).is_ready() {
             return self.end(None);
         }
-        self.draining = self.draining || self.drain.as_mut().poll(cx).is_ready();
+        self.look_after_end(cx);
         if let Err(status) = self.take_in(cx) {
             tracing::debug!(%status, "a peer's link has failed");
             return self.end(Some(status));
@@ -227,7 +296,7 @@ impl<S: Stream<Item = Result<Frames, Status>> + Unpin> LinkStream<S> {
         if let Poll::Ready(frames) = self.batch(cx) {
             return Poll::Ready(Some(Ok(frames)));
         }
-        let no_more = self.draining || self.inbound.is_none();
+        let no_more = matches!(self.calls, Calls::Over) || self.inbound.is_none();
         if no_more && self.running.is_empty() && self.out.is_empty() {
             return self.end(None);
         }
@@ -239,6 +308,7 @@ impl<S: Stream<Item = Result<Frames, Status>> + Unpin> LinkStream<S> {
         self.close();
         self.inbound = None;
         self.running.clear();
+        self.handles.clear();
         Poll::Ready(why.map(Err))
     }
 }

@@ -5,4 +5,5 @@ mod callee;
 mod proxy;
 mod running;
 mod scenarios;
+mod slow;
 mod trouble;

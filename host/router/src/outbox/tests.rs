@@ -84,6 +84,25 @@ fn a_call_whose_caller_has_gone_is_taken_back_or_never_written() {
 }
 
 #[test]
+fn a_peer_that_wants_no_more_calls_is_told_that_none_will_come_and_they_wait_for_the_next() {
+    let outbox = outbox();
+    let first = opened(&outbox);
+    let mut written = call(&outbox);
+    let Kind::Call(frame) = &taken(&outbox, first)[0] else { panic!("it is a call") };
+    let mut queued = call(&outbox);
+    outbox.hold(first);
+    assert_eq!(taken(&outbox, first), [Kind::NoMoreCalls(NoMoreCalls {})]);
+    assert_eq!(take(&outbox, first), NOTHING);
+    outbox.settle(vec![(frame.id, Ok(Reply::Done))]);
+    assert_eq!(written.answer.try_recv().unwrap(), Ok(Reply::Done));
+    outbox.lose(first, &unreachable());
+    assert!(queued.answer.try_recv().is_err(), "it waits on");
+    let second = opened(&outbox);
+    outbox.hold(first);
+    assert_eq!(taken(&outbox, second).len(), 1);
+}
+
+#[test]
 fn waiting_in_the_queue_counts_against_the_deadline() {
     let outbox = outbox();
     let link = opened(&outbox);

@@ -40,20 +40,25 @@ pub(super) struct Setup {
     pub(super) secret: Option<&'static str>,
     pub(super) cluster: &'static str,
     pub(super) drain: Duration,
+    /// What was there before, if this is a restart.
+    pub(super) fake: Fake,
+    pub(super) address: SocketAddr,
 }
 
 impl Default for Setup {
     fn default() -> Self {
         let bounds = Bounds::default();
-        Self { bounds, secret: None, cluster: "c", drain: Duration::from_secs(10) }
+        let drain = Duration::from_secs(10);
+        let address = ([127, 0, 0, 1], 0).into();
+        Self { bounds, secret: None, cluster: "c", drain, fake: Fake::new(), address }
     }
 }
 
 impl Running {
     pub(super) async fn start(setup: Setup, tasks: &TaskTracker) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listener = TcpListener::bind(setup.address).await.unwrap();
         let address = listener.local_addr().unwrap();
-        let (fake, ending) = (Fake::new(), Ending::default());
+        let (fake, ending) = (setup.fake, Ending::default());
         let identity = Identity {
             id: "n1".into(),
             incarnation: "1".into(),

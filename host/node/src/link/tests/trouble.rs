@@ -3,13 +3,22 @@
 use std::{
     collections::BTreeSet,
     net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
     time::{Duration, Instant},
 };
 
 use futures_util::future::join_all;
 use tokio::net::TcpListener;
-use tokio_util::task::TaskTracker;
-use wasmverse_core::{CallError, ErrorKind, ShardCount};
+use tokio_stream::StreamExt as _;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use wasmverse_core::{CallError, ErrorKind, Reply, ShardCount};
+use wasmverse_proto::{
+    PROTOCOL,
+    node::{Frame, Frames, Hello, frame::Frame as Kind},
+};
 use wasmverse_router::{Callee as _, LinkBounds, RouterConfig};
 
 use super::{
@@ -201,12 +210,74 @@ async fn a_node_that_stops_answers_what_is_under_way_and_takes_no_more() {
     let large = tasks.spawn(router.call(call("a", "gated", vec![0; 1 << 20])));
     node.fake.arrived(2).await;
     node.ending.drain.cancel();
-    let error = router.call(call("late", "echo", "")).await.unwrap_err();
-    assert!(is_unavailable(&error, false), "{error:?}");
+    until("told", || router.linked().is_none()).await;
+    let mut hasty = call("hasty", "echo", "");
+    hasty.deadline = Instant::now() + Duration::from_millis(20);
+    let error = router.call(hasty).await.unwrap_err();
+    assert_eq!((error.kind(), error.may_have_executed()), (ErrorKind::Timeout, false));
+    let late = router.call(call("late", "echo", ""));
     node.fake.open_gate();
     assert!(small.await.unwrap().is_ok() && large.await.unwrap().is_ok());
     let fake = node.stop().await;
+    let error = late.await.unwrap_err();
+    assert!(is_unavailable(&error, false), "{error:?}");
     assert_eq!(fake.ids(), ["a", "a"]);
+}
+
+/// A planned restart, with calls under way at all times: each runs once, and is answered.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_restarts_loses_no_call() {
+    let tasks = TaskTracker::new();
+    let mut node = Running::start(Setup::default(), &tasks).await;
+    let router = router(config(&[node.address]), &tasks);
+    let (over, made) = (CancellationToken::new(), Arc::new(AtomicUsize::new(0)));
+    let callers: Vec<_> = (0..32)
+        .map(|_| {
+            let (router, over, made) = (router.clone(), over.clone(), Arc::clone(&made));
+            tasks.spawn(async move {
+                while !over.is_cancelled() {
+                    let id = made.fetch_add(1, Relaxed).to_string();
+                    let method = if id.ends_with('7') { "slow" } else { "echo" };
+                    let answer = router.call(call(&id, method, id.clone())).await;
+                    assert_eq!(answer, Ok(Reply::Payload(id.into())));
+                }
+            })
+        })
+        .collect();
+    for _ in 0..5 {
+        let before = node.fake.seen.lock().len();
+        node.fake.arrived(before + 300).await;
+        let address = node.address;
+        let fake = node.stop().await;
+        node = Running::start(Setup { fake, address, ..Setup::default() }, &tasks).await;
+    }
+    over.cancel();
+    for caller in callers {
+        caller.await.unwrap();
+    }
+    let ids = node.fake.ids();
+    assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), ids.len());
+    assert_eq!(ids.len(), made.load(Relaxed));
+}
+
+/// One that is asked for no more calls, and goes on as if it had not understood.
+#[tokio::test]
+async fn a_peer_that_does_not_know_how_nodes_end_holds_up_no_end() {
+    let tasks = TaskTracker::new();
+    let node = Running::start(Setup::default(), &tasks).await;
+    let router = router(config(&[node.address]), &tasks);
+    until("linked", || router.linked().is_some()).await;
+    let hello = Hello { protocol: PROTOCOL, shards: 8192, ..Hello::default() };
+    let first = Frames { frames: vec![Frame { frame: Some(Kind::Hello(hello)) }] };
+    let deaf = tokio_stream::iter([first]).chain(tokio_stream::pending());
+    let mut answers = router.control().unwrap().link(deaf).await.unwrap().into_inner();
+    assert!(answers.message().await.unwrap().is_some());
+    let began = Instant::now();
+    node.stop().await;
+    assert!(began.elapsed() < Duration::from_secs(5));
+    let asked = answers.message().await.unwrap().unwrap().frames;
+    assert!(matches!(asked[0].frame, Some(Kind::NoMoreCalls(_))), "{asked:?}");
+    assert_eq!(answers.message().await.unwrap(), None);
 }
 
 #[tokio::test]
