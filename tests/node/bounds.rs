@@ -51,20 +51,23 @@ async fn what_waiting_calls_carry_is_bounded_over_all_objects() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn beyond_the_memory_for_the_living_the_idle_sleep() {
-    let world = World::with(|config| config.node.memory_bytes_max = Some(4 << 20)).await;
+    let world = World::with(|config| config.node.memory_bytes_max = Some(8 << 20)).await;
     world.describe(durability("volatile")).await;
-    for round in 1..3 {
-        for n in 0..12 {
-            let value = world.call(&format!("Chameleon/{n}"), "add", json!(1)).await;
-            assert_eq!(value.unwrap(), json!(round));
-        }
+    let large = json!("x".repeat(1 << 20));
+    for n in 0..12 {
+        let length = world.call(&format!("Chameleon/{n}"), "append", large.clone()).await;
+        assert_eq!(length.unwrap(), json!(1));
+    }
+    for n in 0..12 {
+        let value = world.call(&format!("Chameleon/{n}"), "add", json!(1)).await;
+        assert_eq!(value.unwrap(), json!(1));
     }
     eventually("few are live", || async {
         let mut live = 0;
         for n in 0..12 {
             live += u8::from(world.state(&format!("Chameleon/{n}")).await == Some(Live));
         }
-        live < 5
+        live < 8
     })
     .await;
 }
@@ -73,10 +76,20 @@ async fn beyond_the_memory_for_the_living_the_idle_sleep() {
 async fn when_the_living_are_busy_and_take_all_memory_others_are_turned_away() {
     let world = World::with(|config| config.node.memory_bytes_max = Some(2 << 20)).await;
     world.describe(durability("volatile")).await;
-    world.call("Chameleon/a", "value", Value::Null).await.unwrap();
+    let large = json!("x".repeat(3 << 19));
+    world.call("Chameleon/a", "append", large).await.unwrap();
     let busy = world.begin("Chameleon/a", "wait", json!(3000));
-    let error = world.fails(ErrorKind::Overloaded, "Chameleon/b", "value", Value::Null).await;
-    assert!(error.retry_after_hint().is_some());
+    eventually("another is turned away", || async {
+        let answer = world.call("Chameleon/b", "value", Value::Null).await;
+        answer.is_err_and(|error| {
+            assert_eq!(error.kind(), ErrorKind::Overloaded, "{error}");
+            error.retry_after_hint().is_some()
+        })
+    })
+    .await;
     busy.await.unwrap();
-    world.call("Chameleon/b", "value", Value::Null).await.unwrap();
+    eventually("then there is room", || async {
+        world.call("Chameleon/b", "value", Value::Null).await.is_ok()
+    })
+    .await;
 }
