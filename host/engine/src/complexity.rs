@@ -99,7 +99,7 @@ fn depth(body: &FunctionBody<'_>) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn damaged(error: &wasmparser::BinaryReaderError) -> Refusal {
+pub(crate) fn damaged(error: &wasmparser::BinaryReaderError) -> Refusal {
     Refusal::new(
         format!("it is a damaged component ({error})"),
         "build it again, and upload the whole file",

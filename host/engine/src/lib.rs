@@ -14,6 +14,7 @@ mod describe;
 mod engine;
 mod error;
 mod failure;
+mod footprint;
 mod host;
 mod imports;
 mod instance;

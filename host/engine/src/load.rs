@@ -18,6 +18,7 @@ use crate::{
     component::Revision,
     describe,
     engine::Shared,
+    footprint,
     host::{Host, Step},
     meter::Budget,
     run::run,
@@ -107,6 +108,7 @@ fn prepare(engine: &Shared, bytes: &[u8]) -> Result<ObjectPre<Host>, LoadError> 
     // Cheapest first, and what bounds the others before them.
     check::form(bytes)?;
     complexity::check(bytes)?;
+    footprint::check(bytes)?;
     engine.world.check(bytes)?;
     let refuse = |what: &str, error: &wasmtime::Error| {
         let cause = format!("{what}: {}", error.root_cause());

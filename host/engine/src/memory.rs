@@ -8,8 +8,9 @@ use crate::metrics::Metrics;
 
 /// Core instances in one component (a Python guest has 38).
 const CORE_INSTANCES_MAX: usize = 512;
-/// Linear memories in one component.
-const MEMORIES_MAX: usize = 16;
+/// Linear memories in one component: each takes mappings of the operating system's own, and
+/// [`crate::MAPPINGS_PER_INSTANCE`] reckons with one.
+pub(crate) const MEMORIES_MAX: usize = 1;
 /// Tables in one component.
 const TABLES_MAX: usize = 64;
 
