@@ -14,9 +14,10 @@ const FRAMES_MAX: usize = 16;
 /// How wasmtime begins to say that a guest passed more at once than [`traffic_bytes_max`].
 const TOO_MUCH_AT_ONCE: &str = "too much data is being copied";
 
-/// What one host call, or one answer, may pass in all: several payloads, and their names.
+/// What one host call, or one answer, may pass in all: two payloads, and their names. It is copied
+/// in one go, in which no tick can interrupt the guest.
 pub(crate) fn traffic_bytes_max(payload_bytes: usize) -> usize {
-    payload_bytes.saturating_mul(8).max(1 << 20)
+    payload_bytes.saturating_mul(2).saturating_add(1 << 20)
 }
 
 /// What stopped a guest, as metrics tell it.
@@ -259,6 +260,12 @@ mod tests {
         for (place, cause) in Cause::ALL.into_iter().enumerate() {
             assert_eq!(cause as usize, place);
         }
+    }
+
+    #[test]
+    fn one_host_call_passes_two_payloads_and_little_more() {
+        assert_eq!(traffic_bytes_max(4 << 20), 9 << 20);
+        assert_eq!(traffic_bytes_max(usize::MAX), usize::MAX);
     }
 
     #[test]

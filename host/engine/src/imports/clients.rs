@@ -14,6 +14,8 @@ use crate::{
 const EVENT_BYTES_MAX: usize = 128;
 /// The longest client id, in bytes.
 const CLIENT_BYTES_MAX: usize = 512;
+/// Clients that one push may name.
+const CLIENTS_MAX: usize = 10_000;
 /// Events that gates send on their own.
 const RESERVED: [&str; 2] = ["session", "gap"];
 
@@ -26,6 +28,7 @@ impl clients::Host for Host {
     ) -> wasmtime::Result<Result<(), Failure>> {
         self.count(1)?;
         let answer = self.write_turn("clients.push").map(drop).and_then(|()| {
+            check_count(to.len())?;
             let clients = to.iter().map(|id| client(id)).collect::<Result<Vec<_>, _>>()?;
             self.collect(PushTo::Clients(clients), &event, payload)
         });
@@ -57,6 +60,16 @@ impl Host {
         self.effects.pushes.push(Push { to, event: event.into(), payload: Bytes::from(payload) });
         Ok(())
     }
+}
+
+fn check_count(clients: usize) -> Result<(), CallError> {
+    if clients <= CLIENTS_MAX {
+        return Ok(());
+    }
+    Err(invalid(format!(
+        "the push names {clients} clients of at most {CLIENTS_MAX}: push to some at a time, or \
+         broadcast"
+    )))
 }
 
 fn client(id: &str) -> Result<Arc<str>, CallError> {
@@ -100,6 +113,14 @@ mod tests {
             let error = check_event(bad).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{bad}");
         }
+    }
+
+    #[test]
+    fn one_push_names_only_so_many_clients() {
+        assert!(check_count(10_000).is_ok());
+        let error = check_count(10_001).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidArgument);
+        assert!(error.message().contains("10001 clients of at most 10000"), "{error}");
     }
 
     #[test]
