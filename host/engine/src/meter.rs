@@ -5,6 +5,7 @@
 //! goes on only with a permit of the slow lane, so that those who run long never hold all cores.
 
 use std::{
+    future::Future,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
@@ -71,6 +72,30 @@ impl Meter {
     /// A stretch begins.
     pub(crate) fn resume(&self, now: Instant) {
         self.stretch_began.store(self.since_birth(now), Relaxed);
+    }
+
+    /// A guest that waited wants to go on. Having run for a tick already, it needs a place in the
+    /// lane first: else one that waits often would never be asked. None: it may go on at once.
+    pub(crate) fn returning(self: &Arc<Self>) -> Option<impl Future<Output = ()> + Send + use<>> {
+        // In the lane, the guest's own future waits for its place.
+        if self.used() < TICK || self.in_lane.load(Relaxed) || self.permit.lock().is_some() {
+            return None;
+        }
+        if let Ok(permit) = Arc::clone(&self.lane).try_acquire_owned() {
+            *self.permit.lock() = Some(permit);
+            return None;
+        }
+        self.metrics.slow_turns.increment(1);
+        Some(self.place())
+    }
+
+    /// Waits for a place in the lane.
+    fn place(self: &Arc<Self>) -> impl Future<Output = ()> + Send + use<> {
+        let meter = Arc::clone(self);
+        async move {
+            let permit = Arc::clone(&meter.lane).acquire_owned().await.ok();
+            *meter.permit.lock() = permit;
+        }
     }
 
     /// A stretch ends. Who waits for anything but the lane gives its place in it away.
@@ -150,7 +175,7 @@ fn nanos(duration: Duration) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use std::{future::Future, task::Poll};
+    use std::task::Poll;
 
     use super::*;
 
@@ -226,6 +251,26 @@ mod tests {
         assert_eq!(futures_util::poll!(waiting.as_mut()), Poll::Ready(()));
         second.end();
         again.await;
+    }
+
+    #[tokio::test]
+    async fn who_waited_after_its_first_tick_needs_a_place_to_go_on() {
+        let lane = Arc::new(Semaphore::new(1));
+        let (first, second) = (born_a_second_ago(&lane), born_a_second_ago(&lane));
+        assert!(first.returning().is_none(), "it has not run for a tick");
+        assert_eq!(lane.available_permits(), 1);
+        for meter in [&first, &second] {
+            age(meter, TICK);
+            meter.pause();
+        }
+        assert!(first.returning().is_none(), "there was a place");
+        assert_eq!(lane.available_permits(), 0);
+        let mut queued = Box::pin(second.returning().expect("the lane is full"));
+        assert!(futures_util::poll!(queued.as_mut()).is_pending());
+        first.resume(Instant::now());
+        first.pause();
+        queued.await;
+        assert!(second.permit.lock().is_some());
     }
 
     #[tokio::test]

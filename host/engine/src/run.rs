@@ -5,6 +5,7 @@ use std::{
     future::{Future, poll_fn},
     panic::{AssertUnwindSafe, catch_unwind},
     pin::{Pin, pin},
+    sync::Arc,
     task::{Context, Poll},
     time::Instant,
 };
@@ -18,30 +19,45 @@ use crate::{
 
 /// Runs `step` to its end or to the end of its budget. No timer is armed unless it waits.
 pub(crate) async fn run<T>(
-    meter: &Meter,
+    meter: &Arc<Meter>,
     budget: Budget,
     began: Instant,
     step: impl Future<Output = wasmtime::Result<T>>,
 ) -> Result<T, Stop> {
     let mut step = pin!(step);
     let mut alarm = Alarm::new(began.checked_add(budget.time));
+    let out_of_time = |alarm: &mut Alarm, cx: &mut Context<'_>| {
+        alarm.poll(cx).map(|()| Err(Stop::Time(LimitHit::time(budget.time, budget.remedy))))
+    };
     let mut first = true;
+    let mut queued = None;
     meter.begin(began);
     poll_fn(|cx| {
         if !std::mem::take(&mut first) {
+            if queued.is_none() {
+                queued = meter.returning().map(Box::pin);
+            }
+            if let Some(place) = &mut queued {
+                if place.as_mut().poll(cx).is_pending() {
+                    return out_of_time(&mut alarm, cx);
+                }
+                queued = None;
+            }
             meter.resume(Instant::now());
         }
-        match catch_unwind(AssertUnwindSafe(|| step.as_mut().poll(cx))) {
+        let polled = catch_unwind(AssertUnwindSafe(|| step.as_mut().poll(cx)));
+        meter.pause();
+        match polled {
             Ok(Poll::Ready(result)) => return Poll::Ready(result.map_err(Stop::Trap)),
             Err(panic) => return Poll::Ready(Err(Stop::Panic(words(&*panic)))),
-            Ok(Poll::Pending) => meter.pause(),
+            Ok(Poll::Pending) => {}
         }
         // Who waits again and again may never be found running by a tick.
         if meter.used() >= budget.cpu {
             let hit = LimitHit::cpu(budget.cpu, budget.remedy);
             return Poll::Ready(Err(Stop::Trap(wasmtime::Error::new(hit))));
         }
-        alarm.poll(cx).map(|()| Err(Stop::Time(LimitHit::time(budget.time, budget.remedy))))
+        out_of_time(&mut alarm, cx)
     })
     .await
 }
@@ -87,7 +103,7 @@ fn words(panic: &(dyn Any + Send)) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::{sync::Arc, time::Duration};
+    use std::time::Duration;
 
     use tokio::sync::Semaphore;
 
@@ -109,5 +125,39 @@ mod tests {
         let stop = run::<()>(&meter, budget, Instant::now(), short_stretches).await.unwrap_err();
         let Stop::Trap(error) = stop else { panic!("{stop:?}") };
         assert_eq!(error.downcast_ref(), Some(&LimitHit::cpu(cpu, Remedy::Description)));
+    }
+
+    #[tokio::test]
+    async fn who_waits_often_after_its_first_tick_keeps_out_of_a_full_lane() {
+        let lane = Arc::new(Semaphore::new(1));
+        let meter = Meter::new(Arc::clone(&lane), Metrics::new());
+        let (cpu, time) = (Duration::from_secs(60), Duration::from_millis(100));
+        let budget = Budget { cpu, time, remedy: Remedy::Description };
+        let taken = lane.acquire().await.unwrap();
+        let short_stretches = async {
+            loop {
+                let began = Instant::now();
+                while began.elapsed() < Duration::from_millis(1) {}
+                tokio::task::yield_now().await;
+            }
+        };
+        let stop = run::<()>(&meter, budget, Instant::now(), short_stretches).await.unwrap_err();
+        assert!(matches!(stop, Stop::Time(_)), "{stop:?}");
+        assert!(meter.used() < Duration::from_millis(20), "{:?}", meter.used());
+        drop(taken);
+    }
+
+    #[tokio::test]
+    async fn the_last_stretch_counts() {
+        let meter = Meter::new(Arc::new(Semaphore::new(1)), Metrics::new());
+        let second = Duration::from_secs(1);
+        let budget = Budget { cpu: second, time: second, remedy: Remedy::Description };
+        let one_stretch = async {
+            let began = Instant::now();
+            while began.elapsed() < Duration::from_millis(1) {}
+            Ok(())
+        };
+        run(&meter, budget, Instant::now(), one_stretch).await.unwrap();
+        assert!(meter.used() >= Duration::from_millis(1), "{:?}", meter.used());
     }
 }

@@ -49,7 +49,7 @@ pub struct TurnReport {
     pub end: TurnEnd,
     /// What it asked to let out.
     pub effects: Effects,
-    /// CPU time it used, in whole ticks.
+    /// CPU time it used.
     pub cpu: Duration,
     /// Host functions it called.
     pub host_calls: u32,
