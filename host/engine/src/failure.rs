@@ -28,6 +28,14 @@ pub(crate) fn to_guest(error: &CallError) -> Failure {
     }
 }
 
+/// What an error takes, in bytes: as it is, and as the guest sees it.
+pub(crate) fn bytes(error: &CallError) -> usize {
+    let attributes = error.attributes().iter().map(|(name, value)| name.len() + value.len());
+    let object = error.object().map_or(0, |object| object.id().len());
+    let texts = error.message().len() + error.code().len() + error.details().len() + object;
+    2 * (texts + attributes.sum::<usize>())
+}
+
 /// A guest's failure as its callers see it. `given`: the platform's failures that the guest was
 /// given in this very turn; one of those it may pass on.
 pub(crate) fn from_guest(mut failure: Failure, given: &[CallError]) -> CallError {

@@ -60,6 +60,8 @@ pub(crate) struct Host {
     pub(crate) limits: Limits,
     pub(crate) step: Step,
     pub(crate) budget: Budget,
+    /// When the step is stopped, whatever it waits for.
+    pub(crate) ends: Instant,
     /// When the caller of the step gives up.
     pub(crate) deadline: Instant,
     /// The turn that is running, within [`Step::Handle`].
@@ -88,13 +90,15 @@ impl Host {
         let journal = Journal::new(writer.clone(), limits.log_bytes);
         let memory = Memory::new(limits.memory_bytes, limits.table_elements, metrics);
         let budget = Budget { cpu: limits.cpu, time: limits.time, remedy: Remedy::Description };
+        let now = Instant::now();
         Self {
             writer,
             revision,
             limits,
             step: Step::Start,
             budget,
-            deadline: Instant::now(),
+            ends: now,
+            deadline: now,
             turn: None,
             chain: None,
             effects: Effects::default(),
@@ -117,10 +121,8 @@ impl Host {
     /// A step begins.
     pub(crate) fn begin(&mut self, step: Step, budget: Budget, turn: Option<Turn>, now: Instant) {
         self.journal.lock().begin(turn.as_ref().map(|turn| turn.id));
-        self.deadline = match &turn {
-            Some(turn) => turn.deadline,
-            None => now.checked_add(budget.time).unwrap_or(now),
-        };
+        self.ends = now.checked_add(budget.time).unwrap_or(now);
+        self.deadline = turn.as_ref().map_or(self.ends, |turn| turn.deadline);
         self.step = step;
         self.budget = budget;
         self.turn = turn;

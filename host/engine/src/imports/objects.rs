@@ -16,6 +16,7 @@ use wasmverse_core::{
 use crate::{
     Outbound,
     bindings::{Failure, ObjectRef, Request, wasmverse::object::objects},
+    failure,
     host::{EFFECT_BYTES, Host, invalid},
     run::until,
 };
@@ -42,9 +43,11 @@ impl objects::Host for Host {
         requests: Vec<Request>,
     ) -> wasmtime::Result<Vec<Result<Vec<u8>, Failure>>> {
         self.count(requests.len().max(1))?;
-        let calls: Vec<_> = requests.into_iter().map(|request| self.calling(request)).collect();
         let Limits { payload_bytes, memory_bytes, .. } = self.limits;
-        let answers = side_by_side(calls, payload_bytes, memory_bytes).await;
+        let mut room = Room::new(memory_bytes);
+        let calls = requests.into_iter().map(|request| room.fit(self.calling(request), |_| 0));
+        let calls: Vec<_> = calls.collect();
+        let answers = side_by_side(calls, payload_bytes, room).await;
         Ok(answers.into_iter().map(|answer| self.answer(answer)).collect())
     }
 
@@ -132,7 +135,9 @@ impl Host {
             deadline: own.map_or(turn.deadline, |own| own.min(turn.deadline)),
             traceparent: turn.traceparent.clone(),
         };
-        Ok(Departure { outbound: Arc::clone(&writer.outbound), call })
+        // The step's own alarm rings for the others, and one timer less is armed.
+        let alarm = (call.deadline < self.ends).then_some(call.deadline);
+        Ok(Departure { outbound: Arc::clone(&writer.outbound), call, alarm })
     }
 
     fn sending(&mut self, request: Request) -> Result<(), CallError> {
@@ -165,12 +170,17 @@ impl Host {
 struct Departure {
     outbound: Arc<dyn Outbound>,
     call: Call,
+    /// When to give up, unless the step itself ends by then.
+    alarm: Option<Instant>,
 }
 
 impl Departure {
     /// Sends the call out and waits no longer than until its deadline.
     async fn go(self) -> Result<Reply, CallError> {
-        let (deadline, object) = (self.call.deadline, self.call.object.clone());
+        let Some(deadline) = self.alarm else {
+            return self.outbound.call(self.call).await;
+        };
+        let object = self.call.object.clone();
         if let Some(answer) = until(deadline, self.outbound.call(self.call)).await {
             return answer;
         }
@@ -179,30 +189,56 @@ impl Departure {
     }
 }
 
-/// All calls at once; answers in the order of the calls. What does not fit into the guest's
-/// memory together is not gathered.
+/// What the answers of one `call-many` may still take together: no more than fits into the memory
+/// of the guest.
+struct Room {
+    left: usize,
+    limit: usize,
+}
+
+impl Room {
+    fn new(limit: usize) -> Self {
+        Self { left: limit, limit }
+    }
+
+    /// The answer if it fits, else a short failure; `size` tells of good ones.
+    fn fit<T>(
+        &mut self,
+        answer: Result<T, CallError>,
+        size: impl FnOnce(&T) -> usize,
+    ) -> Result<T, CallError> {
+        let bytes = match &answer {
+            Ok(good) => size(good),
+            Err(error) => failure::bytes(error),
+        };
+        if let Some(left) = self.left.checked_sub(bytes) {
+            self.left = left;
+            return answer;
+        }
+        let executed = answer.as_ref().map_or_else(CallError::may_have_executed, |_| true);
+        let error = too_large("the answers of one `call-many` are", self.limit);
+        Err(if executed { error.maybe_executed() } else { error })
+    }
+}
+
+/// All calls at once; answers in the order of the calls. What finds no room is not gathered.
 async fn side_by_side(
     calls: Vec<Result<Departure, CallError>>,
     payload_bytes: usize,
-    memory_bytes: usize,
+    mut room: Room,
 ) -> Vec<Result<Vec<u8>, CallError>> {
-    let mut room = memory_bytes;
     let mut answers: Vec<_> = calls.iter().map(|_| Ok(Vec::new())).collect();
-    let placed = |(place, call): (usize, Result<Departure, CallError>)| async move {
+    let mut waiting = FuturesUnordered::new();
+    for (place, call) in calls.into_iter().enumerate() {
         match call {
-            Ok(departure) => (place, departure.go().await),
-            Err(error) => (place, Err(error)),
+            Ok(departure) => waiting.push(async move { (place, departure.go().await) }),
+            // It found its room before.
+            Err(error) => answers[place] = Err(error),
         }
-    };
-    let mut waiting: FuturesUnordered<_> = calls.into_iter().enumerate().map(placed).collect();
+    }
     while let Some((place, answer)) = waiting.next().await {
-        answers[place] = answer.and_then(|reply| {
-            let result = result_of(reply, payload_bytes)?;
-            room = room
-                .checked_sub(result.len())
-                .ok_or_else(|| too_large("the results of one `call-many` are", memory_bytes))?;
-            Ok(result)
-        });
+        let result = answer.and_then(|reply| result_of(reply, payload_bytes));
+        answers[place] = room.fit(result, Vec::len);
     }
     answers
 }
@@ -210,14 +246,14 @@ async fn side_by_side(
 fn result_of(reply: Reply, limit: usize) -> Result<Vec<u8>, CallError> {
     let payload = reply.into_payload();
     if payload.len() > limit {
-        return Err(too_large("the result is", limit));
+        return Err(too_large("the result is", limit).maybe_executed());
     }
     Ok(payload.into())
 }
 
 fn too_large(what: &str, limit: usize) -> CallError {
     let message = format!("{what} over the {limit} bytes that this object may take");
-    CallError::new(ErrorKind::Trapped, message).maybe_executed()
+    CallError::new(ErrorKind::Trapped, message)
 }
 
 fn parse(object: &ObjectRef) -> Result<ObjectId, CallError> {
@@ -281,6 +317,21 @@ mod tests {
 
     fn parse(pairs: &[(&str, &str)]) -> Result<Options, CallError> {
         Options::parse(pairs.iter().map(|(n, v)| ((*n).into(), (*v).into())).collect())
+    }
+
+    #[test]
+    fn failures_take_room_too_and_beyond_it_are_short() {
+        let chain = "T/x → ".repeat(100);
+        let cycle = || CallError::new(ErrorKind::Cycle, chain.as_str()).with("chain", &chain);
+        let mut room = Room::new(5_000);
+        let kinds: Vec<_> = (0..10)
+            .map(|_| room.fit(Err::<Vec<u8>, _>(cycle()), Vec::len).unwrap_err())
+            .map(|error| (error.kind(), error.message().len() < 200, error.may_have_executed()))
+            .collect();
+        assert_eq!(kinds[0], (ErrorKind::Cycle, false, false));
+        assert_eq!(kinds[9], (ErrorKind::Trapped, true, false));
+        let result = room.fit(Ok(vec![0; 5_000]), Vec::len).unwrap_err();
+        assert!(result.may_have_executed());
     }
 
     #[test]
