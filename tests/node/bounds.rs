@@ -15,13 +15,12 @@ async fn the_impatient_do_not_fill_a_mailbox_for_others() {
     world.call("Chameleon/a", "value", Value::Null).await.unwrap();
     let busy = world.begin("Chameleon/a", "wait", json!(2000));
     eventually("the turn runs, and four wait behind it", || async {
-        let impatient = (0..5).map(|_| {
-            world.within(Duration::from_millis(1), "Chameleon/a", "value", Value::Null)
-        });
+        let impatient = (0..5)
+            .map(|_| world.within(Duration::from_millis(1), "Chameleon/a", "value", Value::Null));
         let answers = futures_util::future::join_all(impatient).await;
-        answers.iter().any(|answer| {
-            answer.as_ref().is_err_and(|error| error.kind() == ErrorKind::Overloaded)
-        })
+        answers
+            .iter()
+            .any(|answer| answer.as_ref().is_err_and(|error| error.kind() == ErrorKind::Overloaded))
     })
     .await;
     tokio::time::sleep(Duration::from_millis(20)).await;

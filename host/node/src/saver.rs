@@ -10,7 +10,7 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 use wasmverse_core::{Durability, RevisionNumber, State, TypeSpec};
 use wasmverse_store::{self as store, Save, Store};
@@ -30,6 +30,8 @@ const QUEUED_BYTES: usize = 64 << 20;
 /// So many are asked for their state at once, and the pause before the next ones.
 const ASKED_AT_ONCE: usize = 32;
 const BETWEEN_ASKED: Duration = Duration::from_millis(1);
+/// So many at once hand over their state and wait until it is saved.
+const WAITING_AT_ONCE: usize = 256;
 
 /// Saves periodic objects.
 #[derive(Default)]
@@ -42,12 +44,29 @@ pub(crate) struct Saver {
     queued_bytes: AtomicUsize,
     /// The writer took some of it.
     taken: Notify,
+    /// For those that wait for their save: all may want to sleep, or stop, at once.
+    pub(crate) waiting: Waiting,
+}
+
+/// So many at once wait for their save.
+pub(crate) struct Waiting(pub(crate) Semaphore);
+
+impl Default for Waiting {
+    fn default() -> Self {
+        Self(Semaphore::new(WAITING_AT_ONCE))
+    }
 }
 
 struct Job {
     entry: Arc<Entry>,
     save: Save,
     print: Option<Fingerprint>,
+}
+
+impl Job {
+    fn bytes(&self) -> usize {
+        self.save.state.as_ref().map_or(0, |state| state.data.len())
+    }
 }
 
 impl Saver {
@@ -84,8 +103,12 @@ impl Saver {
             revision,
             expected,
         };
-        self.queued_bytes.fetch_add(save.state.as_ref().map_or(0, |s| s.data.len()), Relaxed);
-        self.jobs.lock().push(Job { entry: entry.clone(), save, print });
+        self.queue(Job { entry: entry.clone(), save, print });
+    }
+
+    fn queue(&self, job: Job) {
+        self.queued_bytes.fetch_add(job.bytes(), Relaxed);
+        self.jobs.lock().push(job);
         self.arrived.notify_one();
     }
 
@@ -153,8 +176,7 @@ impl Saver {
             .count();
         let batch: Vec<_> = jobs.drain(..rows).collect();
         drop(jobs);
-        let taken = batch.iter().map(|job| job.save.state.as_ref().map_or(0, |s| s.data.len()));
-        self.queued_bytes.fetch_sub(taken.sum(), Relaxed);
+        self.queued_bytes.fetch_sub(batch.iter().map(Job::bytes).sum(), Relaxed);
         self.taken.notify_waiters();
         batch
     }
@@ -219,4 +241,40 @@ pub(crate) fn now_micros() -> i64 {
 #[expect(clippy::cast_precision_loss, reason = "a gauge of sizes far below 2^52")]
 pub(crate) fn gauge(size: usize) -> f64 {
     size as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use wasmverse_core::{ObjectId, ShardId};
+
+    use super::*;
+
+    fn job(id: &str, bytes: usize) -> Job {
+        let object = ObjectId::parse("T", id).unwrap();
+        let save = Save {
+            object: object.clone(),
+            shard: ShardId(0),
+            state: Some(State { schema: 1, data: vec![0; bytes].into() }),
+            encoding: wasmverse_core::Encoding::default(),
+            durability: Durability::Periodic,
+            revision: RevisionNumber(1),
+            expected: None,
+        };
+        Job { entry: Arc::new(Entry::new(object, ShardId(0))), save, print: None }
+    }
+
+    #[tokio::test]
+    async fn nobody_is_asked_for_more_while_too_much_waits_to_be_written() {
+        let saver = Saver::default();
+        saver.until_room().await;
+        for id in ["a", "b", "c"] {
+            saver.queue(job(id, QUEUED_BYTES / 2));
+        }
+        let mut room = std::pin::pin!(saver.until_room());
+        assert!(futures_util::poll!(&mut room).is_pending());
+        assert_eq!(saver.batch().len(), 1);
+        room.await;
+        assert_eq!(saver.batch().len() + saver.batch().len(), 2);
+        assert_eq!(saver.queued_bytes.load(Relaxed), 0);
+    }
 }

@@ -87,9 +87,8 @@ pub(crate) async fn stop(host: &Arc<Host>) {
     host.writer_end.cancel();
     host.background.close();
     within_limit("saves", host.background.wait()).await;
-    match within_limit("the store", host.store.close()).await {
-        Some(Err(error)) => tracing::error!(%error, "failed to close the store"),
-        Some(Ok(())) | None => {}
+    if let Some(Err(error)) = within_limit("the store", host.store.close()).await {
+        tracing::error!(%error, "failed to close the store");
     }
 }
 

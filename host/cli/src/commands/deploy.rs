@@ -150,6 +150,7 @@ mod tests {
                 moved: 10,
                 gone: 1,
                 refused: vec![Refusal { id: "odd".into(), reason: "no such field".into() }],
+                refused_total: 1,
                 done: true,
             }),
         }

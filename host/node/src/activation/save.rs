@@ -20,6 +20,8 @@ impl Activation {
     pub(super) async fn save_now(&mut self) -> Result<(), CallError> {
         // What is under way may be older than what memory holds.
         let _ = self.entry.saved().await;
+        let host = self.host.clone();
+        let _one_of_some = host.saver.waiting.0.acquire().await;
         if self.hand_over().await? {
             self.entry.saved().await.map_err(|error| unstored(&error))?;
         }
