@@ -23,6 +23,25 @@ pub struct Config {
     pub log: LogConfig,
 }
 
+impl Config {
+    /// What no key alone can get wrong.
+    ///
+    /// # Errors
+    /// If a default limit is above what types may ask for.
+    pub fn check(&self) -> Result<(), String> {
+        let bounds = self.node.bounds.named();
+        for ((name, limit), (_, bound)) in self.node.limits.named().into_iter().zip(bounds) {
+            if limit > bound {
+                return Err(format!(
+                    "node.limits.{name} is {limit}, above node.bounds.{name}, which is {bound}: \
+                     lower the one or raise the other"
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
 /// `[node]`: where it listens, and how much it holds.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default)]
@@ -143,6 +162,21 @@ impl Default for LimitsConfig {
     }
 }
 
+impl LimitsConfig {
+    fn named(&self) -> [(&'static str, u64); 8] {
+        [
+            ("cpu_ms", self.cpu_ms),
+            ("time_ms", self.time_ms),
+            ("memory_bytes", self.memory_bytes as u64),
+            ("table_elements", self.table_elements as u64),
+            ("payload_bytes", self.payload_bytes as u64),
+            ("host_calls", u64::from(self.host_calls)),
+            ("log_bytes", self.log_bytes as u64),
+            ("mailbox_length", self.mailbox_length as u64),
+        ]
+    }
+}
+
 impl From<&LimitsConfig> for Limits {
     fn from(config: &LimitsConfig) -> Self {
         Self {
@@ -229,6 +263,21 @@ mod tests {
         assert_eq!(live_max(262_144), 10_000);
         assert_eq!(live_max(38_192), 5_000);
         assert_eq!(live_max(0), 64);
+    }
+
+    #[test]
+    fn a_limit_above_its_bound_is_refused_by_the_names_of_both() {
+        let mut config = Config::default();
+        assert_eq!(config.check(), Ok(()));
+        config.node.limits.memory_bytes = 1 + config.node.bounds.memory_bytes;
+        let problem = config.check().unwrap_err();
+        assert!(problem.contains("node.limits.memory_bytes"), "{problem}");
+        assert!(problem.contains("node.bounds.memory_bytes"), "{problem}");
+        config.node.bounds.memory_bytes *= 2;
+        assert_eq!(config.check(), Ok(()));
+        let names = config.node.limits.named().map(|(name, _)| name);
+        let known = wasmverse_core::LimitKind::ALL.map(|(_, name)| name);
+        assert!(names.iter().all(|name| known.contains(name)), "{names:?}");
     }
 
     #[test]
