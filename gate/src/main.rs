@@ -48,10 +48,10 @@ fn main() -> ExitCode {
         Err(error) => return wasmverse_daemon::fail("wasmverse-gate", &error),
     };
     if args.print_config {
-        print!("{}", config::print(&config));
-        return ExitCode::SUCCESS;
+        return wasmverse_daemon::print("wasmverse-gate", &config::print(&config));
     }
     wasmverse_daemon::run("wasmverse-gate", &config.log.clone(), async |shutdown| {
+        config.cluster.warn_of_ignored();
         // Addresses first: a gate that cannot listen must not be seen.
         let listeners = Listeners::bind(&config.gate).await?;
         let ops_listener = bind(&config.gate.ops_listen).await?;

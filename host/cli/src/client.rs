@@ -2,9 +2,11 @@
 
 mod grpc;
 mod http;
+mod patience;
 
 pub(crate) use grpc::bearer;
 pub(crate) use http::{code_of, escaped, object_path};
+pub(crate) use patience::Patience;
 
 use std::time::Duration;
 
@@ -16,11 +18,11 @@ use wasmverse_core::ObjectId;
 use crate::{
     answers::{LogLine, ObjectInfo, Page, Rollout, Uploaded},
     endpoint::{Endpoint, Side},
-    failure::{CallFailure, Failure, Result},
+    failure::{Away, CallFailure, Failure, Result},
 };
 
 /// How long a connection may take to come about.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How many objects are asked for at once.
 pub(crate) const PAGE_LIMIT: u32 = 1000;
@@ -149,6 +151,17 @@ impl Client {
 /// Nobody there.
 pub(crate) fn unreachable(endpoint: &Endpoint, error: &dyn std::error::Error) -> Failure {
     Failure::Unreachable { url: endpoint.to_string(), cause: innermost(error) }
+}
+
+/// That port speaks, but as the other side does.
+fn other_side(endpoint: &Endpoint) -> Failure {
+    let (name, other) = endpoint.other_side();
+    Failure::Away(Box::new(Away {
+        code: "unavailable",
+        message: format!("cannot talk to {endpoint}: this looks like the {name} side"),
+        hint: Some(format!("use {other}")),
+        maybe_executed: false,
+    }))
 }
 
 /// An error that the cluster did not word.

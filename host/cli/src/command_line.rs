@@ -1,6 +1,10 @@
 //! The words of the command line. Global flags stand before or after the command.
 
-use clap::{Args, Parser, Subcommand};
+use std::ffi::{OsStr, OsString};
+
+use clap::{
+    Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, builder::Resettable,
+};
 
 use crate::{commands, endpoint::Endpoint};
 
@@ -20,6 +24,25 @@ pub(crate) struct CommandLine {
     pub(crate) global: Global,
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+impl CommandLine {
+    /// The words that this process was called with. Ends it if they make no sense.
+    pub(crate) fn read() -> Self {
+        let command = without_empty(Self::command(), |name| std::env::var_os(name));
+        Self::from_arg_matches(&command.get_matches()).unwrap_or_else(|error| error.exit())
+    }
+}
+
+/// A variable that is empty counts as one that is not set.
+fn without_empty(
+    command: clap::Command,
+    variable: impl Fn(&OsStr) -> Option<OsString>,
+) -> clap::Command {
+    command.mut_args(|arg| match arg.get_env().and_then(&variable) {
+        Some(value) if value.is_empty() => arg.env(Resettable::Reset),
+        _ => arg,
+    })
 }
 
 /// What every command takes.
@@ -73,13 +96,29 @@ pub(crate) enum Command {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     #[test]
     fn the_command_line_is_consistent() {
         CommandLine::command().debug_assert();
+    }
+
+    #[test]
+    fn an_empty_variable_counts_as_unset() {
+        let asks = |command: &clap::Command| {
+            let args = command.get_arguments().filter(|arg| arg.get_env().is_some());
+            args.map(|arg| arg.get_id().to_string()).collect::<Vec<_>>()
+        };
+        let empty = without_empty(CommandLine::command(), |_| Some(OsString::new()));
+        let set = without_empty(CommandLine::command(), |_| Some("http://h:1".into()));
+        let unset = without_empty(CommandLine::command(), |_| None);
+        assert_eq!(asks(&empty), Vec::<String>::new());
+        assert_eq!((asks(&set), asks(&unset)), (asks(&CommandLine::command()), asks(&set)));
+        assert_eq!(asks(&set), ["url", "token"]);
+        let matches = empty.try_get_matches_from(["wasmverse", "types"]).unwrap();
+        let line = CommandLine::from_arg_matches(&matches).unwrap();
+        assert_eq!(line.global.url.to_string(), "http://127.0.0.1:8080");
+        assert_eq!(line.global.token, None);
     }
 
     #[test]

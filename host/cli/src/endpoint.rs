@@ -40,6 +40,15 @@ impl Endpoint {
         Self { side, host: self.host.clone(), port, prefix: String::new() }
     }
 
+    /// The name of the side that is not spoken here, and this same port as that side's address.
+    pub(crate) fn other_side(&self) -> (&'static str, Self) {
+        let (name, side) = match self.side {
+            Side::Http => ("gRPC", Side::Grpc),
+            Side::Grpc => ("HTTP", Side::Http),
+        };
+        (name, Self { side, host: self.host.clone(), port: self.port, prefix: String::new() })
+    }
+
     /// `HOST:PORT`.
     pub(crate) fn authority(&self) -> String {
         format!("{}:{}", self.host, self.port)

@@ -14,10 +14,22 @@ pub(crate) enum Failure {
     Usage(String),
     /// Nobody answers at that address: 3.
     Unreachable { url: String, cause: String },
+    /// Somebody is there, but no answer is to be had: 3.
+    Away(Box<Away>),
     /// The cluster answered with an error: 1.
     Call(Box<CallFailure>),
     /// Something on this machine went wrong: 1.
     Local(anyhow::Error),
+}
+
+/// Why a cluster that took the connection did not answer.
+#[derive(Debug)]
+pub(crate) struct Away {
+    /// Its name in our set of errors.
+    pub(crate) code: &'static str,
+    pub(crate) message: String,
+    pub(crate) hint: Option<String>,
+    pub(crate) maybe_executed: bool,
 }
 
 /// The error object of the HTTP side, which `--json` prints for either side.
@@ -59,7 +71,7 @@ impl Failure {
         match self {
             Self::Call(_) | Self::Local(_) => 1,
             Self::Usage(_) => 2,
-            Self::Unreachable { .. } => 3,
+            Self::Unreachable { .. } | Self::Away(_) => 3,
         }
     }
 
@@ -74,6 +86,9 @@ impl Failure {
             Self::Call(failure) => (**failure).clone(),
             Self::Usage(_) => plain("invalid-argument"),
             Self::Unreachable { .. } => plain("unavailable"),
+            Self::Away(away) => {
+                CallFailure { maybe_executed: away.maybe_executed, ..plain(away.code) }
+            }
             Self::Local(_) => plain("internal"),
         };
         ErrorBody { error }
@@ -95,6 +110,7 @@ impl Failure {
                 }
                 _ => return None,
             },
+            Self::Away(away) => return away.hint.clone(),
             Self::Usage(_) | Self::Local(_) => return None,
         };
         Some(hint.to_owned())
@@ -106,6 +122,7 @@ impl Failure {
             Self::Unreachable { url, cause } => {
                 format!("cannot reach the cluster at {url}: {cause}")
             }
+            Self::Away(away) => away.message.clone(),
             Self::Call(failure) => failure.message.clone(),
             Self::Local(error) => format!("{error:#}"),
         }

@@ -5,8 +5,6 @@
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
-
 mod answers;
 mod builder;
 mod client;
@@ -28,7 +26,7 @@ use output::Output;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let line = CommandLine::parse();
+    let line = CommandLine::read();
     let output = Output::new(line.global.json);
     match commands::run(line, output) {
         Ok(()) => ExitCode::SUCCESS,

@@ -10,5 +10,5 @@ pub mod ops;
 mod process;
 mod shutdown;
 
-pub use process::{fail, run, runtime};
+pub use process::{fail, print, run, runtime};
 pub use shutdown::Shutdown;

@@ -1,6 +1,6 @@
 //! The frame of a process: runtime, logs, signals, exit code.
 
-use std::{fmt::Display, process::ExitCode, time::Duration};
+use std::{fmt::Display, io::Write as _, process::ExitCode, time::Duration};
 
 use anyhow::Context as _;
 
@@ -39,6 +39,17 @@ where
     match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(name, &format!("{error:#}")),
+    }
+}
+
+/// Prints what a process was asked for; that nobody reads to the end (`| head`) is no failure.
+pub fn print(name: &str, text: &str) -> ExitCode {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            fail(name, &format!("failed to print: {error}"))
+        }
+        _ => ExitCode::SUCCESS,
     }
 }
 
@@ -108,9 +119,12 @@ mod tests {
         if let Ok(task) = std::env::var(CHILD) {
             return serve_as_child(task == "stuck");
         }
-        for (task, signals, code) in
-            [("quick", &["TERM"][..], 0), ("quick", &["INT"], 0), ("stuck", &["TERM", "INT"], 130)]
-        {
+        for (task, signals, code) in [
+            ("quick", &["TERM"][..], 0),
+            ("quick", &["INT"], 0),
+            ("stuck", &["TERM", "INT"], 130),
+            ("stuck", &["INT", "TERM"], 143),
+        ] {
             let this_test = concat!(
                 "process::tests::",
                 "one_signal_ends_a_process_in_good_order_and_a_second_one_at_once"

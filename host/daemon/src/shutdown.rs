@@ -11,10 +11,8 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-/// What a process ends with when a second signal will not wait.
-const KILLED_EXIT_CODE: i32 = 130;
 /// Who signals a process and its group (`timeout`, `make`) does it twice and means it once.
-const SAME_SIGNAL: Duration = Duration::from_millis(500);
+const SAME_SIGNAL: Duration = Duration::from_millis(100);
 /// How long the last tasks have once all others are gone.
 const LAST_GRACE: Duration = Duration::from_secs(1);
 
@@ -45,18 +43,18 @@ impl Shutdown {
         let requested = shutdown.requested.clone();
         // Of a tracker of its own: it listens for as long as the process lives.
         TaskTracker::new().spawn(async move {
-            let name = either(&mut interrupt, &mut terminate).await;
+            let Received { name, .. } = either(&mut interrupt, &mut terminate).await;
             tracing::info!("{name}: shutting down; another one ends the process at once");
             requested.cancel();
             let first = (name, Instant::now());
-            let name = loop {
-                let name = either(&mut interrupt, &mut terminate).await;
-                if name != first.0 || first.1.elapsed() > SAME_SIGNAL {
-                    break name;
+            let Received { name, exit_code } = loop {
+                let received = either(&mut interrupt, &mut terminate).await;
+                if received.name != first.0 || first.1.elapsed() > SAME_SIGNAL {
+                    break received;
                 }
             };
             tracing::warn!("{name} again: ending at once");
-            std::process::exit(KILLED_EXIT_CODE);
+            std::process::exit(exit_code);
         });
         Ok(shutdown)
     }
@@ -114,10 +112,16 @@ impl Shutdown {
     }
 }
 
-async fn either(interrupt: &mut Signal, terminate: &mut Signal) -> &'static str {
+/// A signal, and what a process ends with if it is the second one and will not wait.
+struct Received {
+    name: &'static str,
+    exit_code: i32,
+}
+
+async fn either(interrupt: &mut Signal, terminate: &mut Signal) -> Received {
     tokio::select! {
-        _ = interrupt.recv() => "SIGINT",
-        _ = terminate.recv() => "SIGTERM",
+        _ = interrupt.recv() => Received { name: "SIGINT", exit_code: 130 },
+        _ = terminate.recv() => Received { name: "SIGTERM", exit_code: 143 },
     }
 }
 

@@ -57,10 +57,13 @@ fn main() -> ExitCode {
         Err(error) => return wasmverse_daemon::fail(NAME, &error),
     };
     if args.print_config {
-        print!("{}", config::print(&config));
-        return ExitCode::SUCCESS;
+        return wasmverse_daemon::print(NAME, &config::print(&config));
+    }
+    if let Err(problem) = config.check() {
+        return wasmverse_daemon::fail(NAME, &problem);
     }
     wasmverse_daemon::run(NAME, &config.log.clone(), async |shutdown| {
+        config.cluster.warn_of_ignored();
         // Addresses first: a node that cannot listen must not touch the store.
         let listener = bind("node.listen", &config.node.listen).await?;
         let ops_listener = bind("node.ops_listen", &config.node.ops_listen).await?;

@@ -1,12 +1,12 @@
 //! The gRPC side.
 
-use std::error::Error as _;
+use std::{error::Error as _, future::Future};
 
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream, stream::BoxStream};
 use serde_json::{Map, Value, json};
 use tonic::{
-    Request, Status, TimeoutExpired,
+    Request, Response, Status, TimeoutExpired,
     metadata::{Ascii, MetadataValue},
     transport::{Channel, Endpoint as Transport},
 };
@@ -23,7 +23,10 @@ use wasmverse_proto::{
     },
 };
 
-use super::{CONNECT_TIMEOUT, CallRequest, ListRequest, LogsRequest, unreachable};
+use super::{
+    CONNECT_TIMEOUT, CallRequest, ListRequest, LogsRequest, Patience, other_side,
+    patience::CALL_GRACE, unreachable,
+};
 use crate::{
     answers::{self, LogLine, ObjectInfo, Page, Rollout, Uploaded, timestamp},
     endpoint::Endpoint,
@@ -41,6 +44,7 @@ pub(crate) struct Grpc {
     gate: GateServiceClient<Channel>,
     admin: AdminServiceClient<Channel>,
     bearer: Option<MetadataValue<Ascii>>,
+    endpoint: Endpoint,
 }
 
 impl Grpc {
@@ -57,7 +61,7 @@ impl Grpc {
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
             .max_encoding_message_size(MESSAGE_BYTES_MAX);
         let admin = AdminServiceClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX);
-        Ok(Self { gate, admin, bearer })
+        Ok(Self { gate, admin, bearer, endpoint: endpoint.clone() })
     }
 
     pub(crate) async fn call(&mut self, request: &CallRequest) -> Result<Option<Bytes>> {
@@ -71,21 +75,29 @@ impl Grpc {
         if let Some(timeout) = request.timeout {
             message.set_timeout(timeout);
         }
-        let answer = self.gate.call_object(message).await.map_err(failure)?.into_inner();
+        let patience = Patience::of_call(request.timeout);
+        let calling = self.gate.call_object(message);
+        let answer = match patience.wait(&self.endpoint, calling).await? {
+            Ok(answer) => answer.into_inner(),
+            Err(status) if is_expired(&status) => {
+                return Err(self.expired(&request.object, patience).await);
+            }
+            Err(status) => return Err(failure(&self.endpoint, &status)),
+        };
         Ok(Some(answer.payload).filter(|payload| !payload.is_empty()))
     }
 
     pub(crate) async fn create(&mut self, object: &ObjectId) -> Result<()> {
         let message = CreateObjectRequest { object: Some(object_to_ref(object)) };
         let message = self.signed(message);
-        self.gate.create_object(message).await.map_err(failure)?;
+        answered(&self.endpoint, Patience::WRITE, self.gate.create_object(message)).await?;
         Ok(())
     }
 
     pub(crate) async fn delete(&mut self, object: &ObjectId) -> Result<()> {
         let message = DeleteObjectRequest { object: Some(object_to_ref(object)) };
         let message = self.signed(message);
-        self.gate.delete_object(message).await.map_err(failure)?;
+        answered(&self.endpoint, Patience::WRITE, self.gate.delete_object(message)).await?;
         Ok(())
     }
 
@@ -113,7 +125,8 @@ impl Grpc {
             page: request.page.clone().unwrap_or_default(),
         };
         let message = self.signed(message);
-        let answer = self.gate.list_objects(message).await.map_err(failure)?.into_inner();
+        let asking = self.gate.list_objects(message);
+        let answer = answered(&self.endpoint, Patience::READ, asking).await?;
         Ok(Page {
             objects: answer.objects.into_iter().map(object_info).collect(),
             next_page: Some(answer.next_page).filter(|page| !page.is_empty()),
@@ -122,13 +135,15 @@ impl Grpc {
 
     pub(crate) async fn types(&mut self) -> Result<Vec<Value>> {
         let message = self.signed(ListTypesRequest {});
-        let answer = self.admin.list_types(message).await.map_err(failure)?.into_inner();
+        let asking = self.admin.list_types(message);
+        let answer = answered(&self.endpoint, Patience::READ, asking).await?;
         Ok(answer.types.iter().map(type_info).collect())
     }
 
     pub(crate) async fn upload(&mut self, component: Bytes) -> Result<Uploaded> {
         let message = self.signed(stream::iter(upload_parts(&component)));
-        let answer = self.admin.upload_type(message).await.map_err(failure)?.into_inner();
+        let uploading = self.admin.upload_type(message);
+        let answer = answered(&self.endpoint, Patience::UPLOAD, uploading).await?;
         Ok(uploaded(answer))
     }
 
@@ -137,8 +152,11 @@ impl Grpc {
         type_name: &str,
     ) -> Result<BoxStream<'static, Result<Rollout>>> {
         let message = self.signed(RolloutRequest { r#type: type_name.to_owned() });
-        let stream = self.admin.rollout(message).await.map_err(failure)?.into_inner();
-        Ok(stream.map(|item| item.map(rollout).map_err(failure)).boxed())
+        let asking = self.admin.rollout(message);
+        let stream = answered(&self.endpoint, Patience::READ, asking).await?;
+        let endpoint = self.endpoint.clone();
+        let failed = move |status| failure(&endpoint, &status);
+        Ok(stream.map(move |item| item.map(rollout).map_err(&failed)).boxed())
     }
 
     pub(crate) async fn logs(
@@ -150,8 +168,22 @@ impl Grpc {
             id: request.id.clone(),
             recent: request.recent,
         });
-        let stream = self.admin.tail_logs(message).await.map_err(failure)?.into_inner();
-        Ok(stream.map(|item| item.map(log_line).map_err(failure)).boxed())
+        let asking = self.admin.tail_logs(message);
+        let stream = answered(&self.endpoint, Patience::READ, asking).await?;
+        let endpoint = self.endpoint.clone();
+        let failed = move |status| failure(&endpoint, &status);
+        Ok(stream.map(move |item| item.map(log_line).map_err(&failed)).boxed())
+    }
+
+    /// The channel keeps the deadline, too, and may be the first to say so: whether the object was
+    /// slow or the server says nothing at all shows in whether it answers something else.
+    async fn expired(&mut self, object: &ObjectId, patience: Patience) -> Failure {
+        let message = self.signed(ListTypesRequest {});
+        if tokio::time::timeout(CALL_GRACE, self.admin.list_types(message)).await.is_err() {
+            return patience.silent(&self.endpoint);
+        }
+        let error = CallError::new(ErrorKind::Timeout, "no answer came within the deadline");
+        error.maybe_executed().about(object).into()
     }
 
     fn signed<M>(&self, message: M) -> Request<M> {
@@ -208,15 +240,32 @@ fn rollout(progress: admin::RolloutProgress) -> Rollout {
     }
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "it stands where `map_err` calls it")]
-fn failure(status: Status) -> Failure {
-    // The channel keeps the deadline, too, and may be the first to say so.
+/// What was answered, if something good was and in time.
+async fn answered<T>(
+    endpoint: &Endpoint,
+    patience: Patience,
+    answer: impl Future<Output = std::result::Result<Response<T>, Status>>,
+) -> Result<T> {
+    let answer = patience.wait(endpoint, answer).await?;
+    answer.map(Response::into_inner).map_err(|status| failure(endpoint, &status))
+}
+
+fn is_expired(status: &Status) -> bool {
     let mut sources = std::iter::successors(status.source(), |error| (*error).source());
-    if sources.any(<dyn std::error::Error>::is::<TimeoutExpired>) {
-        let error = CallError::new(ErrorKind::Timeout, "no answer came within the deadline");
-        return error.maybe_executed().into();
+    sources.any(<dyn std::error::Error>::is::<TimeoutExpired>)
+}
+
+fn failure(endpoint: &Endpoint, status: &Status) -> Failure {
+    // What tonic says of answers without gRPC in them, and h2 of those without HTTP/2.
+    let plain_http =
+        ["grpc-status header missing", "invalid compression flag", "frame with invalid size"];
+    let mut words = vec![status.message().to_owned()];
+    let sources = std::iter::successors(status.source(), |error| (*error).source());
+    words.extend(sources.map(ToString::to_string));
+    if words.iter().any(|text| plain_http.iter().any(|sign| text.contains(sign))) {
+        return other_side(endpoint);
     }
-    status_to_error(&status).into()
+    status_to_error(status).into()
 }
 
 fn log_line(line: admin::LogLine) -> LogLine {
@@ -252,7 +301,10 @@ fn type_info(info: &admin::TypeInfo) -> Value {
         "type": info.r#type,
         "revision": info.revision,
         "digest": info.digest,
+        "label": info.label,
         "durability": info.durability,
+        "encoding": info.encoding,
+        "schema": description.get("schema").and_then(Value::as_u64).unwrap_or(1),
         "doc": info.doc,
         "methods": description.get("methods").cloned().unwrap_or_else(|| json!([])),
     })
@@ -278,13 +330,25 @@ mod tests {
     }
 
     #[test]
-    fn a_type_is_shown_with_the_methods_that_it_describes() {
+    fn a_type_is_shown_as_the_http_side_lists_it() {
         let info = admin::TypeInfo {
             r#type: "Echo".into(),
-            description: r#"{"type":"Echo","methods":[{"name":"echo"}]}"#.into(),
-            ..admin::TypeInfo::default()
+            revision: 2,
+            digest: "d1".into(),
+            label: "v1".into(),
+            durability: "volatile".into(),
+            encoding: "json".into(),
+            doc: "Says it again".into(),
+            description: r#"{"type":"Echo","schema":3,"methods":[{"name":"echo"}]}"#.into(),
         };
-        assert_eq!(type_info(&info)["methods"][0]["name"], "echo");
+        let expected = json!({
+            "type": "Echo", "revision": 2, "digest": "d1", "label": "v1", "schema": 3,
+            "durability": "volatile", "encoding": "json", "doc": "Says it again",
+            "methods": [{"name": "echo"}],
+        });
+        assert_eq!(type_info(&info), expected);
+        let plain = type_info(&admin::TypeInfo::default());
+        assert_eq!((&plain["schema"], &plain["methods"]), (&json!(1), &json!([])));
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! The HTTP side.
 
-use std::time::Duration;
+use std::{error::Error as _, time::Duration};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures_util::{StreamExt as _, stream, stream::BoxStream};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
@@ -11,7 +11,8 @@ use serde_json::Value;
 use wasmverse_core::ObjectId;
 
 use super::{
-    CONNECT_TIMEOUT, CallRequest, ListRequest, LogsRequest, failed, innermost, unreachable,
+    CONNECT_TIMEOUT, CallRequest, ListRequest, LogsRequest, Patience, failed, innermost,
+    other_side, unreachable,
 };
 use crate::{
     answers::{LogLine, ObjectInfo, Page, Rollout, Uploaded},
@@ -23,8 +24,6 @@ use crate::{
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 /// How often a rollout is asked about.
 const ROLLOUT_INTERVAL: Duration = Duration::from_millis(100);
-/// How much longer than the cluster this side waits for a deadline to be answered.
-const DEADLINE_GRACE: Duration = Duration::from_secs(2);
 
 /// A gate, and who asks.
 #[derive(Clone, Debug)]
@@ -58,28 +57,30 @@ impl Http {
             builder = builder.header("idempotency-key", key);
         }
         if let Some(timeout) = request.timeout {
-            builder = builder
-                .header("wasmverse-timeout", format!("{}ms", timeout.as_millis().max(1)))
-                .timeout(timeout + DEADLINE_GRACE);
+            builder =
+                builder.header("wasmverse-timeout", format!("{}ms", timeout.as_millis().max(1)));
         }
-        let response = self.send(builder).await?;
+        let patience = Patience::of_call(request.timeout);
+        let response = self.send(builder, patience).await?;
         if response.status() == StatusCode::NO_CONTENT {
             return Ok(None);
         }
-        let body = self.body(response).await?;
+        let body = self.body(response, patience).await?;
         Ok(Some(body).filter(|body| !body.is_empty()))
     }
 
     pub(crate) async fn create(&self, object: &ObjectId) -> Result<()> {
-        self.send(self.request(Method::PUT, &object_path(object)?)).await.map(drop)
+        self.send(self.request(Method::PUT, &object_path(object)?), Patience::WRITE).await.map(drop)
     }
 
     pub(crate) async fn delete(&self, object: &ObjectId) -> Result<()> {
-        self.send(self.request(Method::DELETE, &object_path(object)?)).await.map(drop)
+        self.send(self.request(Method::DELETE, &object_path(object)?), Patience::WRITE)
+            .await
+            .map(drop)
     }
 
     pub(crate) async fn get(&self, object: &ObjectId) -> Result<ObjectInfo> {
-        self.json(self.request(Method::GET, &object_path(object)?)).await
+        self.json(self.request(Method::GET, &object_path(object)?), Patience::READ).await
     }
 
     pub(crate) async fn list(&self, request: &ListRequest) -> Result<Page> {
@@ -92,12 +93,13 @@ impl Http {
         let query: Vec<_> =
             query.into_iter().map(|(name, value)| format!("{name}={}", escaped(&value))).collect();
         let path = format!("/v1/objects?{}", query.join("&"));
-        let page: Page = self.json(self.request(Method::GET, &path)).await?;
+        let page: Page = self.json(self.request(Method::GET, &path), Patience::READ).await?;
         Ok(Page { next_page: page.next_page.filter(|page| !page.is_empty()), ..page })
     }
 
     pub(crate) async fn types(&self) -> Result<Vec<Value>> {
-        let mut answer: Value = self.json(self.request(Method::GET, "/v1/types")).await?;
+        let mut answer: Value =
+            self.json(self.request(Method::GET, "/v1/types"), Patience::READ).await?;
         match answer.get_mut("types").map(Value::take) {
             Some(Value::Array(types)) => Ok(types),
             _ => Err(not_understood(&answer.to_string())),
@@ -109,7 +111,7 @@ impl Http {
             .request(Method::POST, "/v1/admin/types")
             .header("content-type", "application/wasm")
             .body(component);
-        self.json(builder).await
+        self.json(builder, Patience::UPLOAD).await
     }
 
     /// Asks again and again: this side answers how far it has come.
@@ -118,13 +120,14 @@ impl Http {
         type_name: &str,
     ) -> Result<BoxStream<'static, Result<Rollout>>> {
         let path = format!("/v1/admin/types/{}/rollout", escaped(type_name));
-        let first: Rollout = self.json(self.request(Method::GET, &path)).await?;
+        let first: Rollout = self.json(self.request(Method::GET, &path), Patience::READ).await?;
         let more = stream::unfold((self.clone(), path, first.done), async |(http, path, done)| {
             if done {
                 return None;
             }
             tokio::time::sleep(ROLLOUT_INTERVAL).await;
-            let next: Result<Rollout> = http.json(http.request(Method::GET, &path)).await;
+            let next: Result<Rollout> =
+                http.json(http.request(Method::GET, &path), Patience::READ).await;
             let done = next.as_ref().map_or(true, |rollout| rollout.done);
             Some((next, (http, path, done)))
         });
@@ -142,7 +145,7 @@ impl Http {
             false => format!("/{}/{}", escaped(&type_name), escaped(id)),
         };
         let path = format!("/v1/admin/logs{whose}?recent={}", request.recent);
-        let response = self.send(self.request(Method::GET, &path)).await?;
+        let response = self.send(self.request(Method::GET, &path), Patience::READ).await?;
         let start = (response, self.clone(), Vec::new());
         let lines = stream::try_unfold(start, async |(mut response, http, mut rest)| {
             loop {
@@ -173,28 +176,41 @@ impl Http {
         }
     }
 
-    async fn json<T: DeserializeOwned>(&self, builder: RequestBuilder) -> Result<T> {
-        let response = self.send(builder).await?;
-        let body = self.body(response).await?;
+    async fn json<T: DeserializeOwned>(
+        &self,
+        builder: RequestBuilder,
+        patience: Patience,
+    ) -> Result<T> {
+        let response = self.send(builder, patience).await?;
+        let body = self.body(response, patience).await?;
         serde_json::from_slice(&body).map_err(|_| not_understood(&String::from_utf8_lossy(&body)))
     }
 
     /// The response, if it is a good one.
-    async fn send(&self, builder: RequestBuilder) -> Result<Response> {
-        let response = builder.send().await.map_err(|error| self.failure(&error))?;
+    async fn send(&self, builder: RequestBuilder, patience: Patience) -> Result<Response> {
+        let sent = patience.wait(&self.endpoint, builder.send()).await?;
+        let response = sent.map_err(|error| self.failure(&error))?;
         let status = response.status();
         if status.is_success() {
             return Ok(response);
         }
-        let body = self.body(response).await?;
+        let body = self.body(response, patience).await?;
         Err(match serde_json::from_slice::<ErrorBody>(&body) {
             Ok(body) => Failure::Call(Box::new(body.error)),
             Err(_) => foreign(status, &String::from_utf8_lossy(&body)),
         })
     }
 
-    async fn body(&self, response: Response) -> Result<Bytes> {
-        response.bytes().await.map_err(|error| self.failure(&error))
+    /// The whole body; nothing of it may take longer than the beginning did.
+    async fn body(&self, mut response: Response, patience: Patience) -> Result<Bytes> {
+        let mut body = BytesMut::new();
+        loop {
+            let chunk = patience.wait(&self.endpoint, response.chunk()).await?;
+            match chunk.map_err(|error| self.failure(&error))? {
+                Some(chunk) => body.extend_from_slice(&chunk),
+                None => return Ok(body.freeze()),
+            }
+        }
     }
 
     fn failure(&self, error: &reqwest::Error) -> Failure {
@@ -204,6 +220,9 @@ impl Http {
         if error.is_connect() {
             return unreachable(&self.endpoint, error);
         }
+        if is_no_http(error) {
+            return other_side(&self.endpoint);
+        }
         let mut failure = match error.is_timeout() {
             true => failed("timeout", "no answer in time"),
             false => failed("unavailable", format!("the connection broke: {}", innermost(error))),
@@ -211,6 +230,12 @@ impl Http {
         failure.maybe_executed = true;
         Failure::Call(Box::new(failure))
     }
+}
+
+/// What came is no HTTP/1: the gRPC side speaks only HTTP/2.
+fn is_no_http(error: &reqwest::Error) -> bool {
+    let mut sources = std::iter::successors(error.source(), |error| (*error).source());
+    sources.any(|error| error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse))
 }
 
 /// Takes the first whole line off what has come.

@@ -28,6 +28,9 @@ Without --rate each connection calls as fast as it is answered. With it, calls a
 rate, and one that had to wait for the one before counts from when it was due.
 --via speaks to that side at the address of --url, or at its usual port on the same host.";
 
+/// Longer than anybody measures.
+const DURATION_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
+
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct BenchArgs {
@@ -44,7 +47,7 @@ pub(crate) struct BenchArgs {
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     connections: u32,
     /// For how long
-    #[arg(long, default_value = "10s", value_parser = humantime::parse_duration)]
+    #[arg(long, default_value = "10s", value_parser = duration)]
     duration: Duration,
     /// The size of the argument in bytes: a JSON text of that length
     #[arg(long, default_value_t = 16, value_name = "BYTES", conflicts_with = "argument")]
@@ -172,6 +175,14 @@ fn json_of(bytes: usize) -> Bytes {
     }
 }
 
+fn duration(text: &str) -> std::result::Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(span) if !span.is_zero() && span <= DURATION_MAX => Ok(span),
+        Ok(_) => Err("a run lasts longer than nothing and 30 days at most".to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
 fn rate(text: &str) -> std::result::Result<f64, String> {
     match text.parse::<f64>() {
         Ok(rate) if rate.is_finite() && rate > 0.0 => Ok(rate),
@@ -223,6 +234,9 @@ mod tests {
         assert_eq!(problem.exit_code(), 2);
         assert!(problem.to_string().contains("comes with sessions"));
         assert!(matches!(plan_of(&["--argument", "{"]), Err(Failure::Usage(_))));
-        assert!(CommandLine::try_parse_from(["wasmverse", "bench", "--rate", "0"]).is_err());
+        for words in [["--rate", "0"], ["--duration", "0s"], ["--duration", "1000y"]] {
+            let words = ["wasmverse", "bench"].into_iter().chain(words);
+            assert_eq!(CommandLine::try_parse_from(words).unwrap_err().exit_code(), 2);
+        }
     }
 }

@@ -42,13 +42,20 @@ pub(crate) struct DevArgs {
     /// The configuration file [default: wasmverse.toml, if it is there]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Print the configuration that results, and end
+    #[arg(long)]
+    print_config: bool,
 }
 
 pub(crate) fn run(args: DevArgs, output: Output) -> Result<()> {
     let began = Instant::now();
     let settings = dev::Settings::load(args.config, args.data_dir)?;
+    if args.print_config {
+        return output.bytes(settings.text().as_bytes());
+    }
     let sources = builder::locate(&args.paths)?;
     logs::install(settings.log()).map_err(anyhow::Error::msg)?;
+    settings.node.cluster.warn_of_ignored();
     let runtime = wasmverse_daemon::runtime().build()?;
     let outcome = runtime.block_on(async {
         let shutdown = Shutdown::on_signal()?;

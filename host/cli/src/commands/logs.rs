@@ -6,7 +6,12 @@ use clap::{ArgAction, Args};
 use futures_util::StreamExt as _;
 
 use crate::{
-    answers::LogLine, client::LogsRequest, command_line::Global, failure::Result, output::Output,
+    answers::LogLine,
+    client::LogsRequest,
+    command_line::Global,
+    endpoint::Endpoint,
+    failure::{Away, Failure, Result},
+    output::Output,
 };
 
 /// Without following: the recent lines have come when nothing came for so long.
@@ -46,9 +51,27 @@ pub(crate) async fn run(args: &LogsArgs, global: &Global, output: Output) -> Res
             true => lines.next().await,
             false => tokio::time::timeout(QUIET, lines.next()).await.unwrap_or(None),
         };
-        let Some(line) = next.transpose()? else { return Ok(()) };
+        let line = match next {
+            Some(Ok(line)) => line,
+            Some(Err(Failure::Call(failure))) if failure.code == "unavailable" => {
+                return Err(gone(&global.url, &failure.message));
+            }
+            Some(Err(failure)) => return Err(failure),
+            None if args.follow => return Err(gone(&global.url, "the connection was closed")),
+            None => return Ok(()),
+        };
         output.result(&line, || text(&line))?;
     }
+}
+
+/// Who follows wants to know that nothing more will come.
+fn gone(endpoint: &Endpoint, cause: &str) -> Failure {
+    Failure::Away(Box::new(Away {
+        code: "unavailable",
+        message: format!("the log ended because {endpoint} went away: {cause}"),
+        hint: None,
+        maybe_executed: false,
+    }))
 }
 
 fn text(line: &LogLine) -> String {

@@ -1,9 +1,10 @@
 //! The configuration of both processes in one, and what `dev` does differently: ports that nobody
-//! asked for are not opened, and the log is quiet.
+//! asked for are not opened, the node's is any on loopback, and the log is quiet.
 
 use std::{collections::BTreeSet, path::PathBuf};
 
-use wasmverse_daemon::config::{self, LogConfig, Source};
+use serde::Serialize;
+use wasmverse_daemon::config::{self, AdminConfig, ClusterConfig, LogConfig, Source};
 
 use crate::failure::{Failure, Result};
 
@@ -16,6 +17,17 @@ pub(crate) struct Settings {
     pub(crate) node: wasmverse_node::Config,
     pub(crate) gate: wasmverse_gate::Config,
     explicit: BTreeSet<String>,
+}
+
+/// All sections, those that both have once.
+#[derive(Serialize)]
+struct Sections<'a> {
+    node: &'a wasmverse_node::NodeConfig,
+    gate: &'a wasmverse_gate::GateConfig,
+    cluster: &'a ClusterConfig,
+    store: &'a wasmverse_node::StoreConfig,
+    admin: &'a AdminConfig,
+    log: &'a LogConfig,
 }
 
 impl Settings {
@@ -34,7 +46,17 @@ impl Settings {
         if !settings.is_explicit("log.filter") {
             settings.node.log.filter = QUIET.to_owned();
         }
+        if !settings.is_explicit("node.listen") {
+            settings.node.node.listen = "127.0.0.1:0".to_owned();
+        }
+        settings.node.check().map_err(Failure::usage)?;
         Ok(settings)
+    }
+
+    /// As a file would say it, secrets hidden.
+    pub(crate) fn text(&self) -> String {
+        let wasmverse_node::Config { node, cluster, store, admin, log } = &self.node;
+        config::print(&Sections { node, gate: &self.gate.gate, cluster, store, admin, log })
     }
 
     /// Whether a key was set by file, environment or flag.
@@ -69,6 +91,27 @@ mod tests {
     fn the_log_is_quiet_unless_it_was_said() {
         assert_eq!(of(&[]).unwrap().log().filter, QUIET);
         assert_eq!(of(&[("log.filter", "debug")]).unwrap().log().filter, "debug");
+    }
+
+    #[test]
+    fn the_text_has_the_sections_of_both_and_can_be_loaded_again() {
+        let said = [("gate.http_listen", "127.0.0.1:9"), ("admin.token", "hush-hush-hush-hush")];
+        let text = of(&said).unwrap().text();
+        let table: toml::Table = text.parse().unwrap();
+        let sections: Vec<_> = table.keys().map(String::as_str).collect();
+        assert_eq!(sections, ["admin", "cluster", "gate", "log", "node", "store"]);
+        assert_eq!(table["gate"]["http_listen"].as_str(), Some("127.0.0.1:9"));
+        assert_eq!(table["node"]["listen"].as_str(), Some("127.0.0.1:0"));
+        assert_eq!(table["log"]["filter"].as_str(), Some(QUIET));
+        assert!(!text.contains("hush"), "{text}");
+    }
+
+    #[test]
+    fn limits_above_their_bounds_are_a_mistake_of_usage() {
+        let failure = of(&[("node.limits.cpu_ms", "999999")]).unwrap_err();
+        assert_eq!(failure.exit_code(), 2);
+        let keys = ["node.limits.cpu_ms", "node.bounds.cpu_ms"];
+        assert!(keys.iter().all(|key| failure.to_string().contains(key)), "{failure}");
     }
 
     #[test]

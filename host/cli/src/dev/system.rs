@@ -36,11 +36,8 @@ pub(crate) struct System {
 }
 
 impl System {
-    /// Starts the node: on the address that was configured, or on a port of its own on loopback.
+    /// Starts the node where the settings say.
     pub(crate) async fn start(mut settings: Settings) -> Result<Self> {
-        if !settings.is_explicit("node.listen") {
-            settings.node.node.listen = "127.0.0.1:0".to_owned();
-        }
         let address = settings.node.node.listen.clone();
         let listener = wasmverse_gate::bind(&address).await?;
         let bound = listener.local_addr()?;

@@ -1,6 +1,6 @@
 //! One connection of the load, with as little of its own between call and socket as can be.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
@@ -22,10 +22,13 @@ use wasmverse_proto::{
 
 use super::Plan;
 use crate::{
-    client::{bearer, code_of, escaped, object_path, unreachable},
+    client::{CONNECT_TIMEOUT, bearer, code_of, escaped, object_path, unreachable},
     endpoint::Side,
     failure::{ErrorBody, Failure, Result},
 };
+
+/// Longer than a gate lets a call take that names no deadline.
+const CALL_TIMEOUT: Duration = Duration::from_secs(35);
 
 /// Why a call brought no result.
 #[derive(Debug)]
@@ -90,12 +93,17 @@ impl Lane {
         Ok(())
     }
 
-    /// Calls the object of that number and takes the whole answer.
+    /// Calls the object of that number and takes the whole answer, unless none comes.
     pub(super) async fn call(
         &mut self,
         object: usize,
         key: Option<String>,
     ) -> std::result::Result<(), Slip> {
+        let called = tokio::time::timeout(CALL_TIMEOUT, self.send(object, key)).await;
+        called.unwrap_or_else(|_| Err(Slip { code: "timeout".to_owned(), is_broken: true }))
+    }
+
+    async fn send(&mut self, object: usize, key: Option<String>) -> std::result::Result<(), Slip> {
         let (plan, targets) = (&self.plan, &self.targets);
         match &mut self.wire {
             Wire::Http { sender, .. } => {
@@ -129,13 +137,16 @@ impl Wire {
             Side::Grpc => {
                 let transport = Transport::from_shared(endpoint.http_url())
                     .map_err(|error| Failure::usage(format!("{endpoint}: {error}")))?;
-                let connecting = transport.tcp_nodelay(true).connect().await;
+                let transport = transport.connect_timeout(CONNECT_TIMEOUT).tcp_nodelay(true);
+                let connecting = transport.connect().await;
                 let channel = connecting.map_err(|error| unreachable(endpoint, &error))?;
                 Ok(Self::Grpc(GateServiceClient::new(channel)))
             }
             Side::Http => {
-                let stream = TcpStream::connect(endpoint.authority())
+                let connecting = TcpStream::connect(endpoint.authority());
+                let stream = tokio::time::timeout(CONNECT_TIMEOUT, connecting)
                     .await
+                    .map_err(|elapsed| unreachable(endpoint, &elapsed))?
                     .map_err(|error| unreachable(endpoint, &error))?;
                 stream.set_nodelay(true)?;
                 let (sender, connection) = http1::handshake(TokioIo::new(stream))

@@ -45,6 +45,17 @@ impl Default for ClusterConfig {
     }
 }
 
+impl ClusterConfig {
+    /// Tells the log, at the start of a process, what is configured without effect.
+    pub fn warn_of_ignored(&self) {
+        if !self.etcd.is_empty() {
+            tracing::warn!(
+                "cluster.etcd is set, but this version runs as a cluster of one and ignores it"
+            );
+        }
+    }
+}
+
 /// `[admin]`: who may operate the cluster.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
