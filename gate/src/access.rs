@@ -56,6 +56,44 @@ impl Access {
     }
 }
 
+/// Which web pages may call objects, beside the gate's own.
+#[derive(Clone, Debug)]
+pub(crate) enum Pages {
+    /// All.
+    All,
+    /// Those of these sites.
+    Of(Vec<String>),
+}
+
+impl Pages {
+    /// As `gate.cors_origins` says.
+    pub(crate) fn new(origins: &[String]) -> Self {
+        if origins.iter().any(|origin| origin == "*") {
+            return Self::All;
+        }
+        Self::Of(origins.iter().map(|origin| origin.trim_end_matches('/').to_owned()).collect())
+    }
+
+    /// May this request call objects? A browser asks nobody before it sends a simple one, so what
+    /// it tells pages of the answer is no protection.
+    ///
+    /// # Errors
+    /// `denied` for a page of another site.
+    pub(crate) fn check(&self, shown: Credentials<'_>) -> Result<(), CallError> {
+        let Some(origin) = shown.origin else { return Ok(()) };
+        let allowed = match self {
+            Self::All => true,
+            Self::Of(origins) => origins.iter().any(|allowed| allowed == origin),
+        };
+        if allowed || !is_foreign(origin, shown.host) {
+            return Ok(());
+        }
+        Err(denied(
+            "pages of this site may not call objects here: add its origin to `gate.cors_origins`",
+        ))
+    }
+}
+
 fn authenticate(token: &Secret, authorization: Option<&str>) -> Result<(), CallError> {
     let refused = |message: &str| Err(CallError::new(ErrorKind::Unauthenticated, message));
     let Some(authorization) = authorization else {
@@ -78,14 +116,15 @@ fn keep_pages_out(shown: Credentials<'_>) -> Result<(), CallError> {
              address in `Host`",
         ));
     }
-    let foreign = |origin: &str| {
-        let authority = origin.split_once("://").map(|(_, authority)| authority);
-        authority.is_none_or(|authority| Some(authority) != shown.host)
-    };
-    if shown.origin.is_some_and(foreign) {
+    if shown.origin.is_some_and(|origin| is_foreign(origin, shown.host)) {
         return Err(denied("without `admin.token` the admin service answers no web page"));
     }
     Ok(())
+}
+
+fn is_foreign(origin: &str, host: Option<&str>) -> bool {
+    let authority = origin.split_once("://").map(|(_, authority)| authority);
+    authority.is_none_or(|authority| Some(authority) != host)
 }
 
 fn is_loopback_authority(authority: &str) -> bool {
@@ -144,6 +183,28 @@ mod tests {
             check(&open, [None, Some(&origin), Some(host)], Some(ErrorKind::Denied));
         }
         check(&open, [None, None, None], Some(ErrorKind::Denied));
+    }
+
+    #[test]
+    fn pages_call_objects_of_their_own_site_or_as_they_are_allowed_to() {
+        let (app, evil) = ("https://app.example", "https://evil.example");
+        for (origins, origin, allowed) in [
+            (&[] as &[&str], None, true),
+            (&[], Some("http://localhost:8080"), true),
+            (&[], Some("http://localhost:3000"), false),
+            (&[], Some(evil), false),
+            (&[], Some("null"), false),
+            (&[], Some(""), false),
+            (&["https://app.example/"], Some(app), true),
+            (&[app], Some(evil), false),
+            (&["*"], Some(evil), true),
+        ] {
+            let origins: Vec<_> = origins.iter().map(ToString::to_string).collect();
+            let host = Some("localhost:8080");
+            let shown = Credentials { origin, host, ..Credentials::default() };
+            let error = Pages::new(&origins).check(shown).err();
+            assert_eq!(error.map(|error| error.kind()), (!allowed).then_some(ErrorKind::Denied));
+        }
     }
 
     #[test]

@@ -11,7 +11,12 @@ use wasmverse_core::{
 use wasmverse_router::{Callee as _, Router};
 
 use crate::{
-    access::Access, catalog::Catalog, control::Control, deadline::Timeouts, metrics::Meter,
+    access::{Access, Pages},
+    budget::Budget,
+    catalog::Catalog,
+    control::Control,
+    deadline::Timeouts,
+    metrics::Meter,
 };
 
 /// The longest name of a method, in bytes: no type has longer ones.
@@ -26,6 +31,9 @@ pub(crate) struct Desk {
     pub(crate) control: Control,
     pub(crate) catalog: Catalog,
     pub(crate) access: Access,
+    pub(crate) pages: Pages,
+    /// What requests and answers may hold.
+    pub(crate) budget: Arc<Budget>,
     pub(crate) meter: Meter,
     pub(crate) timeouts: Timeouts,
     /// The largest request.
@@ -61,7 +69,10 @@ impl Desk {
         let caller = Caller::Client(None);
         let chain = Chain::default();
         let call = Call { object, action, caller, chain, deadline, traceparent };
-        self.router.call(call).instrument(span).await
+        let reply = self.router.call(call).instrument(span).await?;
+        let Reply::Payload(payload) = reply else { return Ok(reply) };
+        let kept = self.budget.keep(payload).map_err(CallError::maybe_executed);
+        kept.map(Reply::Payload)
     }
 
     /// An invocation within the bounds that hold for all types.

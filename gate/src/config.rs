@@ -39,6 +39,8 @@ pub struct GateConfig {
     pub cors_origins: Vec<String>,
     /// The largest request of a client, in bytes.
     pub body_bytes_max: usize,
+    /// What requests and answers under way may hold, over all clients, in bytes.
+    pub held_bytes_max: usize,
     /// The largest component to upload, in bytes.
     pub upload_bytes_max: usize,
     /// How long a call may take if its caller does not say.
@@ -50,6 +52,9 @@ pub struct GateConfig {
     /// A connection that sends no request for so long is closed.
     #[serde(serialize_with = "span::serialize", deserialize_with = "span::positive")]
     pub idle_timeout: Duration,
+    /// A client that reads nothing of its answers for so long is dropped.
+    #[serde(serialize_with = "span::serialize", deserialize_with = "span::positive")]
+    pub write_timeout: Duration,
     /// How many clients may be connected to each listener.
     pub connections_max: usize,
     /// How long requests may go on once the process is asked to end.
@@ -69,10 +74,12 @@ impl Default for GateConfig {
             cors_origins: Vec::new(),
             // What a type's payload may be, and a little for what surrounds it.
             body_bytes_max: (4 << 20) + (64 << 10),
+            held_bytes_max: 512 << 20,
             upload_bytes_max: 32 << 20,
             default_timeout: Duration::from_secs(30),
             timeout_max: Duration::from_secs(600),
             idle_timeout: Duration::from_secs(90),
+            write_timeout: Duration::from_secs(30),
             connections_max: 10_000,
             drain_max: Duration::from_secs(20),
         }

@@ -10,7 +10,8 @@ use wasmverse_daemon::{Shutdown, ops::Readiness};
 use wasmverse_router::{LinkBounds, Router, RouterConfig};
 
 use crate::{
-    access::Access,
+    access::{Access, Pages},
+    budget::Budget,
     call::Desk,
     catalog::Catalog,
     config::{Config, GateConfig},
@@ -142,6 +143,9 @@ impl Closed {
             http2_only,
             connections_max: config.gate.connections_max,
             idle_timeout: config.gate.idle_timeout,
+            write_timeout: config.gate.write_timeout,
+            // HTTP passes on the very bytes that were counted before, gRPC encodes them.
+            budget: http2_only.then(|| Arc::clone(&desk.budget)),
             connections: desk.meter.connections(surface),
             stopping: shutdown.token(),
             killing: killing.clone(),
@@ -198,6 +202,8 @@ fn desk(
         control: Control::new(router.clone(), gate.upload_bytes_max),
         catalog: Catalog::follow(router.types(), shutdown),
         access: access(config, addresses)?,
+        pages: Pages::new(&gate.cors_origins),
+        budget: Budget::new(gate.held_bytes_max),
         meter: Meter::new(),
         timeouts: Timeouts { default: gate.default_timeout, max: gate.timeout_max },
         body_bytes_max: gate.body_bytes_max,

@@ -123,7 +123,8 @@ impl Service<Request<Incoming>> for Services {
     fn call(&mut self, request: Request<Incoming>) -> Self::Future {
         if is_for::<Gate>(&request) {
             let within = self.desk.timeouts.default;
-            let answer = self.gate.call(request.map(|body| Whole::within(body, within)));
+            let share = self.desk.budget.share();
+            let answer = self.gate.call(request.map(|body| Whole::within(body, within, share)));
             let bytes_max = self.desk.body_bytes_max;
             return Box::pin(async move { Ok(in_our_words(answer.await?, bytes_max)) });
         }

@@ -4,6 +4,7 @@
 //! into a `core::Call`, and goes to a node through the router.
 
 mod access;
+mod budget;
 mod call;
 mod catalog;
 mod config;
@@ -15,6 +16,7 @@ mod http;
 mod metrics;
 mod openapi;
 mod serve;
+mod unread;
 
 pub use config::{Config, GateConfig};
 pub use gate::{Addresses, Gate, Listeners, Sockets, bind};

@@ -15,6 +15,7 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
@@ -27,6 +28,11 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::Service;
+
+use crate::{
+    budget::Budget,
+    unread::{Unread, Watched},
+};
 
 /// Requests that one HTTP/2 connection may have under way.
 const STREAMS_MAX: u32 = 1024;
@@ -49,6 +55,10 @@ pub(crate) struct Server {
     pub(crate) http2_only: bool,
     pub(crate) connections_max: usize,
     pub(crate) idle_timeout: Duration,
+    /// How long a client may read nothing of its answers.
+    pub(crate) write_timeout: Duration,
+    /// What answers count against beside what was counted of them before.
+    pub(crate) budget: Option<Arc<Budget>>,
     pub(crate) connections: Gauge,
     /// Turns when no more is to be taken on.
     pub(crate) stopping: CancellationToken,
@@ -67,8 +77,7 @@ impl Server {
             + Sync
             + 'static,
         S::Future: Send + 'static,
-        B: hyper::body::Body + Send + 'static,
-        B::Data: Send,
+        B: hyper::body::Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         let room = Arc::new(Semaphore::new(self.connections_max));
@@ -103,19 +112,25 @@ impl Server {
             + Sync
             + 'static,
         S::Future: Send + 'static,
-        B: hyper::body::Body + Send + 'static,
-        B::Data: Send,
+        B: hyper::body::Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         let builder = self.builder();
         let begun = Arc::new(AtomicBool::new(false));
         let noted = Arc::clone(&begun);
+        let unread = Arc::<Unread>::default();
+        let (watched, budget) = (Arc::clone(&unread), self.budget.clone());
         let service = service_fn(move |request| {
             noted.store(true, Relaxed);
             // Our services are always ready: they queue nothing themselves.
-            service.clone().call(request)
+            let answering = service.clone().call(request);
+            let (unread, budget) = (Arc::clone(&watched), budget.clone());
+            async move {
+                let answer = answering.await?;
+                Ok::<_, Infallible>(answer.map(|body| Watched::new(body, unread, budget)))
+            }
         });
-        let Self { idle_timeout, stopping, killing, .. } = self.clone();
+        let Self { idle_timeout, write_timeout, stopping, killing, .. } = self.clone();
         async move {
             let serving = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
             let mut serving = pin!(serving);
@@ -131,12 +146,14 @@ impl Server {
                 _ = &mut serving => return,
                 () = stopping.cancelled() => {}
                 () = unused() => {}
+                () = unread.neglected(write_timeout) => return,
             }
             serving.as_mut().graceful_shutdown();
             tokio::select! {
                 _ = serving => {}
                 () = killing.cancelled() => {}
                 () = unused() => {}
+                () = unread.neglected(write_timeout) => {}
             }
         }
     }

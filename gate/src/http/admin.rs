@@ -22,7 +22,7 @@ use wasmverse_proto::admin::{
 };
 
 use super::{
-    body::{broken_off, collect, discard},
+    body::{Bounds, broken_off, collect, discard},
     error::Refusal,
     names,
     query::parameters,
@@ -113,7 +113,8 @@ async fn make_active(desk: &Desk, request: Request) -> Result<Value, CallError> 
     let (parts, body) = request.into_parts();
     let type_name = names::type_name(parts.uri.path(), TYPES)?;
     let terms = terms(desk, &parts.headers)?;
-    let body = collect(&parts.headers, body, DEPLOY_BYTES_MAX, terms.deadline).await?;
+    let bounds = Bounds { bytes_max: DEPLOY_BYTES_MAX, deadline: terms.deadline };
+    let body = collect(&parts.headers, body, bounds, desk.budget.share()).await?;
     let Deploy { revision } = serde_json::from_slice(&body).map_err(|error| {
         let message = format!("a deploy is `{{\"revision\": 1}}`: {error}");
         CallError::new(ErrorKind::InvalidArgument, message)

@@ -15,11 +15,11 @@ use wasmverse_core::{Action, CallError, Encoding, ErrorKind, ObjectId, Reply};
 use wasmverse_proto::gate::{ListObjectsRequest, ObjectInfo};
 
 use super::{
-    body::{collect, discard},
+    body::{Bounds, collect, discard},
     error::Refusal,
     names,
     query::parameters,
-    terms::{KEY, terms, text},
+    terms::{KEY, check_page, terms, text},
 };
 use crate::{
     call::{Desk, Terms},
@@ -50,7 +50,8 @@ async fn run(desk: &Desk, parts: &Parts, body: Body) -> Result<Response, CallErr
         }
     };
     let Asked { object, method, key, encoding, terms } = asked;
-    let payload = collect(&parts.headers, body, desk.body_bytes_max, terms.deadline).await?;
+    let bounds = Bounds { bytes_max: desk.body_bytes_max, deadline: terms.deadline };
+    let payload = collect(&parts.headers, body, bounds, desk.budget.share()).await?;
     let action = desk.invocation(&method, payload, key)?;
     let payload = desk.ask(object, action, terms).await?.into_payload();
     if payload.is_empty() {
@@ -74,6 +75,7 @@ struct Asked<'a> {
 fn asked<'a>(desk: &Desk, parts: &'a Parts) -> Result<Asked<'a>, CallError> {
     let (object, method) = names::method(parts.uri.path(), PREFIX)?;
     let terms = terms(desk, &parts.headers)?;
+    check_page(desk, &parts.headers, &parts.uri)?;
     let encoding = desk.catalog.encoding(object.type_name())?;
     let key = text(&parts.headers, KEY)?;
     Ok(Asked { object, method, key, encoding, terms })
@@ -105,6 +107,7 @@ async fn act(
 ) -> Result<Reply, CallError> {
     let object = names::object(uri.path(), PREFIX)?;
     let terms = terms(desk, headers)?;
+    check_page(desk, headers, uri)?;
     desk.ask(object, action, terms).await
 }
 

@@ -27,6 +27,18 @@ pub(crate) fn terms(desk: &Desk, headers: &HeaderMap) -> Result<Terms, CallError
     Ok(Terms { deadline: desk.timeouts.deadline(asked), traceparent })
 }
 
+/// Keeps pages of other sites out, however they got a browser to ask.
+///
+/// # Errors
+/// `denied` for a page that may not call objects.
+pub(crate) fn check_page(desk: &Desk, headers: &HeaderMap, uri: &Uri) -> Result<(), CallError> {
+    // Only browsers say so.
+    if headers.contains_key(header::ORIGIN) {
+        desk.pages.check(credentials(headers, uri))?;
+    }
+    Ok(())
+}
+
 /// A header as text.
 ///
 /// # Errors

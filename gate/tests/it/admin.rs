@@ -101,7 +101,7 @@ async fn a_deploy_names_its_revision_and_shows_at_once() {
     }
     let progress = scene.get("/v1/admin/types/Json/rollout").await.json();
     let expected = json!({"type": "Json", "revision": 2, "live": 3, "moved": 1, "gone": 0,
-        "refused": [{"id": "x", "reason": "it will not"}], "done": false});
+        "refused": [{"id": "x", "reason": "it will not"}], "refused_total": 1, "done": false});
     assert_eq!(progress, expected);
     for later in ["promote", "rollback"] {
         let answer = scene.post(&format!("/v1/admin/types/Json/{later}"), "").await;

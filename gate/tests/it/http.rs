@@ -231,6 +231,21 @@ async fn pages_of_configured_origins_may_call_and_no_others() {
     let call = request("POST", "/v1/objects/Json/x/echo", "5");
     let answer = scene.ask(with_headers(call, &[("origin", origin)])).await;
     assert_eq!((answer.status.as_u16(), answer.header(allowed)), (200, Some(origin)));
+    // A browser sends a simple request without asking first.
+    for (method, path) in [
+        ("POST", "/v1/objects/Json/x/echo"),
+        ("PUT", "/v1/objects/Json/x"),
+        ("DELETE", "/v1/objects/Json/x"),
+    ] {
+        for origin in ["https://evil.example", "null"] {
+            let call = with_headers(request(method, path, "5"), &[("origin", origin)]);
+            let answer = scene.ask(call).await;
+            assert_eq!((answer.status.as_u16(), &*answer.code()), (403, "denied"), "{method}");
+            assert!(answer.json()["error"]["message"].to_string().contains("gate.cors_origins"));
+        }
+        let own = with_headers(request(method, path, "5"), &[("origin", "http://localhost")]);
+        assert!(scene.ask(own).await.status.is_success(), "{method}");
+    }
     let none = Scene::start().await;
     assert_eq!(none.ask(preflight(origin, "/v1/objects/Json/x/echo")).await.header(allowed), None);
 }

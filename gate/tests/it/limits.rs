@@ -10,6 +10,12 @@ use tokio::{
     net::TcpStream,
 };
 
+use wasmverse_core::ErrorKind;
+use wasmverse_proto::{
+    convert::status_to_error,
+    gate::{CallObjectRequest, ObjectRef},
+};
+
 use crate::scene::{Scene, request, with_headers, within};
 
 const PATH: &str = "/v1/objects/Json/x/echo";
@@ -100,6 +106,40 @@ async fn more_connections_than_allowed_wait_for_their_turn() {
     }
     drop(first);
     assert_eq!(asking.await.status, 200);
+}
+
+#[tokio::test]
+async fn bodies_and_answers_without_room_are_overload() {
+    let scene = Scene::with(|config| config.gate.held_bytes_max = 50_000).await;
+    let body = vec![b'1'; 60_000];
+    for answer in [
+        scene.post(PATH, body.clone()).await,
+        scene.ask_http2(request("POST", PATH, body.clone())).await,
+    ] {
+        assert_eq!((answer.status.as_u16(), &*answer.code()), (429, "overloaded"));
+        assert!(answer.header("retry-after").is_some());
+        assert_eq!(answer.json()["error"]["maybe_executed"], false);
+    }
+    let answer = scene.post("/v1/objects/Json/x/large", "").await;
+    assert_eq!((answer.status.as_u16(), &*answer.code()), (429, "overloaded"));
+    assert_eq!(answer.json()["error"]["maybe_executed"], true);
+    let object = Some(ObjectRef { r#type: "Json".into(), id: "x".into() });
+    let call = |method: &str, payload: Vec<u8>| CallObjectRequest {
+        object: object.clone(),
+        method: method.into(),
+        payload: payload.into(),
+        ..CallObjectRequest::default()
+    };
+    let mut grpc = scene.grpc().await;
+    for call in [call("echo", body), call("large", Vec::new())] {
+        let status = grpc.call_object(call).await.unwrap_err();
+        assert_eq!(status_to_error(&status).kind(), ErrorKind::Overloaded, "{status:?}");
+    }
+    // What was held is given back.
+    for _ in 0..10 {
+        assert_eq!(scene.post(PATH, vec![b'1'; 20_000]).await.status, 200);
+        assert!(grpc.call_object(call("echo", vec![b'1'; 20_000])).await.is_ok());
+    }
 }
 
 #[tokio::test]
