@@ -1,4 +1,4 @@
-//! Claims about SQLite alone: the contract on disk and in memory, locks, damage, lack of room.
+//! Claims about SQLite alone: the contract on disk and in memory, locks, damage.
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -10,6 +10,8 @@ use crate::{
     Config,
     contract::{Subject, check_cases, check_histories},
 };
+
+mod room;
 
 const SHARDS: u16 = 8;
 
@@ -254,37 +256,6 @@ async fn an_object_may_stand_in_a_batch_twice() {
     let answers = store.save(batch).await.unwrap();
     let versions: Vec<_> = answers.iter().map(|answer| answer.as_ref().ok().map(|v| v.0)).collect();
     assert_eq!(versions, [Some(1), Some(1), Some(2), None, Some(3)]);
-    store.close().await.unwrap();
-}
-
-#[tokio::test]
-async fn lack_of_room_is_unavailable_and_passes() {
-    let (_directory, path) = file();
-    let opened = open::open(&Place::File(path), SHARDS).await.unwrap();
-    let writes = opened.writes.clone();
-    let pages: i64 = sqlx::query_scalar("PRAGMA page_count").fetch_one(&writes).await.unwrap();
-    let limit = |pages: i64| sqlx::AssertSqlSafe(format!("PRAGMA max_page_count = {pages}"));
-    sqlx::query(limit(pages + 16)).execute(&writes).await.unwrap();
-    let (sender, commands) = mpsc::channel(QUEUE_LENGTH);
-    let tasks = TaskTracker::new();
-    let (reads, cluster_id) = (opened.reads.clone(), opened.cluster_id.clone());
-    tasks.spawn(writer::run(opened, commands));
-    tasks.close();
-    let store = SqliteStore { reads, writes: sender, tasks, cluster_id };
-    let large = format!("\"{}\"", "x".repeat(1 << 20));
-    let all = futures_util::future::join_all(
-        [row("small", None, "1"), row("large", None, &large), row("other", None, "2")]
-            .map(|row| store.save(vec![row])),
-    )
-    .await;
-    assert!(matches!(&all[1], Err(Error::Unavailable(told)) if told.contains("room")), "{all:?}");
-    for neighbour in [&all[0], &all[2]] {
-        assert!(matches!(neighbour.as_deref(), Ok([Ok(Version(1))])), "{all:?}");
-    }
-    sqlx::query(limit(1 << 20)).execute(&writes).await.unwrap();
-    let answers = store.save(vec![row("large", None, &large)]).await.unwrap();
-    assert_eq!(answers, [Ok(Version(1))]);
-    drop(writes);
     store.close().await.unwrap();
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use sqlx::{Connection as _, SqliteConnection};
+use sqlx::{Sqlite, SqliteConnection, pool::PoolConnection};
 use tokio::sync::{mpsc, oneshot};
 use wasmverse_core::{ObjectId, RevisionNumber, TypeName, Version};
 
@@ -11,6 +11,12 @@ use crate::{Error, NewRevision, RevisionRecord, metrics};
 
 /// Commands in one transaction.
 const GROUP_LENGTH: usize = 256;
+
+/// Not sqlx's transactions: those count how deep they are, and the count stays wrong for good once
+/// SQLite has rolled back by itself.
+const BEGIN: &str = "BEGIN IMMEDIATE";
+const COMMIT: &str = "COMMIT";
+const ROLLBACK: &str = "ROLLBACK";
 
 /// What the writer is told.
 pub(super) enum Command {
@@ -129,22 +135,48 @@ async fn write(
         Ok(connection) => connection,
         Err(error) => return fail(failure::of(&error)),
     };
-    match transaction(&mut connection, statements, works).await {
+    let done = transaction(&mut connection, statements, works).await;
+    if done.is_err() {
+        clean(opened, connection).await;
+    }
+    match done {
         Ok(done) => done.into_iter().map(Ok).collect(),
         Err(Failed::Whole(error)) => fail(error),
         Err(Failed::Within(error)) if works.len() == 1 => fail(error),
         Err(Failed::Within(_)) => {
             let mut all = Vec::with_capacity(works.len());
             for work in works {
-                let alone = transaction(&mut connection, statements, std::slice::from_ref(work));
-                all.push(match alone.await {
-                    Ok(mut done) => Ok(done.remove(0)),
-                    Err(Failed::Whole(error) | Failed::Within(error)) => Err(error),
-                });
+                let alone = Box::pin(write(opened, statements, std::slice::from_ref(work)));
+                all.extend(alone.await);
             }
             all
         }
     }
+}
+
+/// After a failure: ends the transaction, or the connection if that cannot be. Of some failures
+/// (no room, no memory, a broken disk) SQLite may roll back by itself, and then refuses to.
+async fn clean(opened: &Opened, mut connection: PoolConnection<Sqlite>) {
+    if run_sql(&mut connection, ROLLBACK).await.is_ok() {
+        return;
+    }
+    // If there is none that is open, one can be opened.
+    if run_sql(&mut connection, BEGIN).await.is_ok()
+        && run_sql(&mut connection, ROLLBACK).await.is_ok()
+    {
+        return;
+    }
+    // In memory, the database is its connection.
+    if opened.lock.is_some() {
+        tracing::warn!("opening the database anew: a write failed and cannot be rolled back");
+        if let Err(error) = connection.close().await {
+            tracing::warn!(%error, "failed to close a connection to the database");
+        }
+    }
+}
+
+async fn run_sql(connection: &mut SqliteConnection, sql: &'static str) -> Result<(), sqlx::Error> {
+    sqlx::query(sql).execute(connection).await.map(|_| ())
 }
 
 /// How a transaction failed.
@@ -161,14 +193,15 @@ impl From<sqlx::Error> for Failed {
     }
 }
 
+/// One that fails may be left open.
 async fn transaction(
     connection: &mut SqliteConnection,
     statements: &save::Statements,
     works: &[Work],
 ) -> Result<Vec<Done>, Failed> {
     let now_micros = now_micros();
-    let begun = connection.begin_with("BEGIN IMMEDIATE").await;
-    let mut transaction = begun.map_err(|error| Failed::Whole(failure::of(&error)))?;
+    let begun = run_sql(connection, BEGIN).await;
+    begun.map_err(|error| Failed::Whole(failure::of(&error)))?;
     let mut done = Vec::with_capacity(works.len());
     while let Some(work) = works.get(done.len()) {
         match work {
@@ -176,26 +209,26 @@ async fn transaction(
                 // With the saves right behind it: one statement for the rows of many callers.
                 let batches = works[done.len()..].iter().map_while(Work::rows);
                 let rows: Vec<&save::Row> = batches.clone().flatten().collect();
-                let saved = save::save(&mut transaction, statements, &rows, now_micros).await?;
+                let saved = save::save(connection, statements, &rows, now_micros).await?;
                 let mut saved = saved.into_iter();
                 let own = |batch: &[save::Row]| saved.by_ref().take(batch.len()).collect();
                 done.extend(batches.map(own).map(Done::Saved));
             }
             Work::Delete(object) => {
-                let deleted = save::delete(&mut transaction, object, now_micros).await?;
+                let deleted = save::delete(connection, object, now_micros).await?;
                 done.push(Done::Deleted(deleted));
             }
             Work::AddRevision(new) => {
-                let added = revisions::add(&mut transaction, new, now_micros).await?;
+                let added = revisions::add(connection, new, now_micros).await?;
                 done.push(Done::Revision(added));
             }
             Work::ActivateRevision(name, number) => {
-                let activated = revisions::activate(&mut transaction, name, *number).await?;
+                let activated = revisions::activate(connection, name, *number).await?;
                 done.push(Done::Revision(activated));
             }
         }
     }
-    match transaction.commit().await {
+    match run_sql(connection, COMMIT).await {
         Ok(()) => Ok(done),
         Err(error) => Err(match failure::of_commit(&error) {
             unknown @ Error::Unknown(_) => Failed::Whole(unknown),
