@@ -76,8 +76,11 @@ impl Session {
     }
 
     /// Ends it in order: clients, then objects.
-    pub(crate) async fn stop(&mut self) {
-        self.system.stop().await;
+    ///
+    /// # Errors
+    /// If some objects could not be saved.
+    pub(crate) async fn stop(&mut self) -> Result<()> {
+        self.system.stop().await
     }
 
     fn announce(&self) -> Result<()> {

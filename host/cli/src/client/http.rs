@@ -190,6 +190,10 @@ impl Http {
     async fn send(&self, builder: RequestBuilder, patience: Patience) -> Result<Response> {
         let sent = patience.wait(&self.endpoint, builder.send()).await?;
         let response = sent.map_err(|error| self.failure(&error))?;
+        // The gRPC side may answer HTTP/1, too: with success, and the error in a header.
+        if response.headers().contains_key("grpc-status") {
+            return Err(other_side(&self.endpoint));
+        }
         let status = response.status();
         if status.is_success() {
             return Ok(response);

@@ -66,11 +66,11 @@ pub(crate) fn run(args: DevArgs, output: Output) -> Result<()> {
             output.note("stopping: saving what objects hold");
         }
         // Whatever happened: what objects hold in memory is saved.
-        session.stop().await;
+        let stopped = session.stop().await;
         match served {
             Some(Err(failure)) if !shutdown.is_requested() => Err(failure),
             // Ctrl-C reaches cargo, too: a build that broke off is no failure then.
-            _ => Ok(()),
+            _ => stopped,
         }
     });
     runtime.shutdown_timeout(BLOCKING_GRACE);

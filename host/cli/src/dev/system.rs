@@ -120,11 +120,18 @@ impl System {
     }
 
     /// Clients leave, then the node saves what objects hold.
-    pub(crate) async fn stop(&mut self) {
+    ///
+    /// # Errors
+    /// If some could not be saved.
+    pub(crate) async fn stop(&mut self) -> Result<()> {
         for (name, shutdown) in [("gate", &self.gate_shutdown), ("node", &self.node_shutdown)] {
             if !shutdown.drain(GRACE).await {
                 tracing::warn!("some tasks of the {name} did not end in time");
             }
+        }
+        match self.node.unsaved() {
+            0 => Ok(()),
+            unsaved => Err(anyhow::anyhow!("failed to save {unsaved} objects before the end"))?,
         }
     }
 }
