@@ -9,6 +9,7 @@ use anyhow::Context as _;
 use clap::Parser;
 use tokio::net::TcpListener;
 use wasmverse_daemon::{
+    Shutdown,
     config::{self, Source},
     metrics,
     ops::{self, Readiness},
@@ -80,11 +81,33 @@ fn main() -> ExitCode {
         let types = node.types().borrow().len();
         tracing::info!(id = node.id(), %address, %ops_address, types, "ready");
         readiness.set("node", Ok(()));
+        watch_store(&node, readiness.clone(), &shutdown);
         let secret = secret.as_ref().map(config::Secret::expose);
         let served = node.listen(listener, secret, shutdown.token()).await;
         readiness.set("node", Err("stopping".to_owned()));
-        served.context("failed to serve gates")
+        served.context("failed to serve gates")?;
+        node.stop().await;
+        let unsaved = node.unsaved();
+        anyhow::ensure!(unsaved == 0, "failed to save {unsaved} objects before the end");
+        Ok(())
     })
+}
+
+/// Not ready while the store cannot be written.
+fn watch_store(node: &Node, readiness: Readiness, shutdown: &Shutdown) {
+    let (mut trouble, requested) = (node.store_trouble(), shutdown.token());
+    shutdown.spawn(async move {
+        let watching = async {
+            loop {
+                let state = trouble.borrow_and_update().clone().map_or(Ok(()), Err);
+                readiness.set("store", state);
+                if trouble.changed().await.is_err() {
+                    return;
+                }
+            }
+        };
+        requested.run_until_cancelled(watching).await;
+    });
 }
 
 async fn bind(key: &str, address: &str) -> anyhow::Result<TcpListener> {

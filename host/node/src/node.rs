@@ -148,6 +148,17 @@ impl Node {
         sweep::stop(&self.0).await;
     }
 
+    /// How many objects could not be saved when it stopped: what they did since they were last
+    /// saved is lost.
+    pub fn unsaved(&self) -> usize {
+        self.0.saver.lost()
+    }
+
+    /// Why the store cannot be written now; none: it can, for all that is known.
+    pub fn store_trouble(&self) -> watch::Receiver<Option<String>> {
+        self.0.saver.trouble()
+    }
+
     async fn load_types(&self) -> anyhow::Result<()> {
         let host = &self.0;
         let records =
@@ -207,6 +218,9 @@ fn engine(config: &NodeConfig, data_dir: &Path) -> anyhow::Result<Engine> {
     let defaults = wasmverse_engine::Config::default();
     // wasmtime wants it absolute.
     let cache = std::path::absolute(data_dir.join("cache")).context("failed to find the cache")?;
+    // The first thing that is written there: a folder that cannot be written shows here.
+    std::fs::create_dir_all(&cache)
+        .with_context(|| format!("failed to write to the data directory {}", data_dir.display()))?;
     let engine = wasmverse_engine::Config {
         limits: (&config.limits).into(),
         bounds: (&config.bounds).into(),
@@ -215,7 +229,7 @@ fn engine(config: &NodeConfig, data_dir: &Path) -> anyhow::Result<Engine> {
         cache_dir: Some(cache),
         ..defaults
     };
-    Engine::new(engine).context("failed to start the engine")
+    Ok(Engine::new(engine)?)
 }
 
 /// Wakes the objects of `auto_load`; one that fails is tried again, and stops nobody.

@@ -10,7 +10,7 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use wasmverse_core::{Durability, RevisionNumber, State, TypeSpec};
 use wasmverse_store::{self as store, Save, Store};
@@ -33,6 +33,10 @@ const BETWEEN_ASKED: Duration = Duration::from_millis(1);
 /// So many at once hand over their state and wait until it is saved.
 const WAITING_AT_ONCE: usize = 256;
 
+/// Nothing came to be written for so long: nothing waits for the store to recover.
+const QUIET_INTERVALS: u32 = 3;
+const QUIET_MIN: Duration = Duration::from_secs(2);
+
 /// Saves periodic objects.
 #[derive(Default)]
 pub(crate) struct Saver {
@@ -46,6 +50,10 @@ pub(crate) struct Saver {
     taken: Notify,
     /// For those that wait for their save: all may want to sleep, or stop, at once.
     pub(crate) waiting: Waiting,
+    /// Why what was to be written last could not be.
+    trouble: watch::Sender<Option<String>>,
+    /// Objects that the process ended without.
+    lost: AtomicUsize,
 }
 
 /// So many at once wait for their save.
@@ -112,6 +120,21 @@ impl Saver {
         self.arrived.notify_one();
     }
 
+    /// Why nothing can be saved now; none: it can, for all that is known.
+    pub(crate) fn trouble(&self) -> watch::Receiver<Option<String>> {
+        self.trouble.subscribe()
+    }
+
+    /// The process ends without these.
+    pub(crate) fn lose(&self, objects: usize) {
+        self.lost.fetch_add(objects, Relaxed);
+    }
+
+    /// How many objects the process ended without.
+    pub(crate) fn lost(&self) -> usize {
+        self.lost.load(Relaxed)
+    }
+
     /// Every interval asks the changed ones for their state.
     pub(crate) async fn tick(host: Arc<Host>, end: CancellationToken) {
         let mut interval = tokio::time::interval(host.config.save_interval);
@@ -152,9 +175,14 @@ impl Saver {
             let batch = host.saver.batch();
             if batch.is_empty() {
                 // What arrived since has left a permit.
-                let ended = end.run_until_cancelled(host.saver.arrived.notified()).await.is_none();
-                if ended && host.saver.jobs.lock().is_empty() {
-                    return;
+                let arrived = end.run_until_cancelled(host.saver.arrived.notified());
+                let pause = host.config.save_interval.saturating_mul(QUIET_INTERVALS);
+                let pause = pause.saturating_add(QUIET_MIN);
+                match tokio::time::timeout(pause, arrived).await {
+                    Ok(None) if host.saver.jobs.lock().is_empty() => return,
+                    // What could not be saved would have come again.
+                    Err(_) => host.saver.tell(None),
+                    Ok(_) => {}
                 }
             } else {
                 host.saver.save(&*host.store, &host.metrics, batch).await;
@@ -181,12 +209,24 @@ impl Saver {
         batch
     }
 
+    fn tell(&self, trouble: Option<String>) {
+        self.trouble.send_if_modified(|known| {
+            let changed = *known != trouble;
+            *known = trouble;
+            changed
+        });
+    }
+
     async fn save(&self, store: &dyn Store, metrics: &Metrics, batch: Vec<Job>) {
         let began = Instant::now();
         let rows = batch.iter().map(|job| job.save.clone()).collect();
         let answers = match store.save(rows).await {
-            Ok(answers) => answers,
+            Ok(answers) => {
+                self.tell(None);
+                answers
+            }
             Err(error) => {
+                self.tell(Some(error.to_string()));
                 tracing::warn!(objects = batch.len(), %error, "failed to save objects");
                 vec![Err(error); batch.len()]
             }

@@ -81,6 +81,11 @@ pub(crate) async fn stop(host: &Arc<Host>) {
         cut(host, |phase| !matches!(phase, Phase::Nothing | Phase::Resting | Phase::Leaving));
     }
     if tokio::time::timeout(SAVE_LIMIT, until_all_left(host)).await.is_err() {
+        let unsaved = host.directory.filter(|_, inner| {
+            let changed = inner.saving || (inner.dirty && inner.exists);
+            inner.phase.is_live() && changed && !inner.runs_volatile()
+        });
+        host.saver.lose(unsaved.len());
         cut(host, Phase::is_live);
         within_limit("turns that were cut", host.activations.wait()).await;
     }

@@ -117,6 +117,7 @@ impl Activation {
                 Ok(()) => break,
                 Err(error) if attempt == LAST_SAVES => {
                     tracing::error!(object = %self.object(), %error, "an object was not saved");
+                    self.host.saver.lose(1);
                 }
                 Err(_) => tokio::time::sleep(LAST_SAVE_PAUSE).await,
             }
