@@ -8,7 +8,7 @@ use wasmparser::{
     Instance, Parser, Payload,
 };
 
-use crate::{Refusal, complexity::damaged, memory::MEMORIES_MAX};
+use crate::{Refusal, complexity::damaged, memory::FILLED_MAX};
 
 /// Functions, globals, tables and imports of all core instances together, at up to 40 bytes each.
 /// A Python guest has some 20,000 functions in 38 core instances.
@@ -17,6 +17,7 @@ const ITEMS_MAX: u64 = 150_000;
 /// What one instantiation takes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Footprint {
+    /// Linear memories that start with pages.
     memories: u64,
     items: u64,
 }
@@ -33,9 +34,11 @@ struct Scope {
 /// Does an instance of this component take no more of the host than one may?
 pub(crate) fn check(bytes: &[u8]) -> Result<(), Refusal> {
     let Footprint { memories, items } = measure(bytes)?;
-    if memories > MEMORIES_MAX as u64 {
+    if memories > FILLED_MAX as u64 {
         return Err(Refusal::new(
-            format!("each instance of it has {memories} linear memories of at most {MEMORIES_MAX}"),
+            format!(
+                "each instance of it has {memories} linear memories with pages of at most {FILLED_MAX}"
+            ),
             "build it as one module, or let its modules share one memory",
         ));
     }
@@ -88,7 +91,12 @@ impl Scope {
             Payload::FunctionSection(section) => self.items(section.count().into()),
             Payload::GlobalSection(section) => self.items(section.count().into()),
             Payload::TableSection(section) => self.items(section.count().into()),
-            Payload::MemorySection(section) => self.takes.memories += u64::from(section.count()),
+            Payload::MemorySection(section) => {
+                for memory in section.clone() {
+                    let filled = memory.map_err(|error| damaged(&error))?.initial > 0;
+                    self.takes.memories += u64::from(filled);
+                }
+            }
             Payload::InstanceSection(section) => {
                 for instance in section.clone() {
                     let instance = instance.map_err(|error| damaged(&error))?;
@@ -235,9 +243,20 @@ mod tests {
             (core instance (instantiate $m)) (core instance (instantiate $m)))"#;
         for text in [one_module, two_instances] {
             let refusal = refused(text);
-            assert!(refusal.cause.contains("2 linear memories of at most 1"), "{refusal}");
+            assert!(
+                refusal.cause.contains("2 linear memories with pages of at most 1"),
+                "{refusal}"
+            );
             assert!(refusal.fix.contains("share one memory"), "{refusal}");
         }
+    }
+
+    #[test]
+    fn empty_memories_as_stubs_have_them_are_fine() {
+        let text = r#"(component (core module $m (memory 1)) (core module $stub (memory 0))
+            (core instance (instantiate $m))
+            (core instance (instantiate $stub)) (core instance (instantiate $stub)))"#;
+        assert_eq!(measured(text), Footprint { memories: 1, items: 0 });
     }
 
     #[test]

@@ -8,9 +8,11 @@ use crate::metrics::Metrics;
 
 /// Core instances in one component (a Python guest has 38).
 const CORE_INSTANCES_MAX: usize = 512;
-/// Linear memories in one component: each takes mappings of the operating system's own, and
-/// [`crate::MAPPINGS_PER_INSTANCE`] reckons with one.
-pub(crate) const MEMORIES_MAX: usize = 1;
+/// Linear memories in one component. Toolchains leave empty ones in the stubs that they link.
+const MEMORIES_MAX: usize = 16;
+/// Those of them that have pages: each takes mappings of the operating system's own, an empty one
+/// does not, and [`crate::MAPPINGS_PER_INSTANCE`] reckons with one.
+pub(crate) const FILLED_MAX: usize = 1;
 /// Tables in one component.
 const TABLES_MAX: usize = 64;
 
@@ -20,6 +22,8 @@ pub(crate) struct Memory {
     /// Linear memory, in bytes, in all.
     pub(crate) bytes: usize,
     bytes_max: usize,
+    /// Memories that have pages.
+    filled: usize,
     /// Table elements, in all.
     pub(crate) elements: usize,
     elements_max: usize,
@@ -35,6 +39,7 @@ impl Memory {
         Self {
             bytes: 0,
             bytes_max,
+            filled: 0,
             elements: 0,
             elements_max,
             memory_denied: false,
@@ -69,10 +74,16 @@ impl ResourceLimiter for Memory {
         maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
         let more = more(current, desired, maximum);
+        let fills = usize::from(current == 0 && more > 0);
+        if self.filled + fills > FILLED_MAX {
+            self.metrics.memory_denied.increment(1);
+            return Ok(false);
+        }
         let total = self.bytes.saturating_add(more);
         let fits = total <= self.bytes_max;
         if fits {
             self.bytes = total;
+            self.filled += fills;
         } else {
             self.memory_denied = true;
             self.metrics.memory_denied.increment(1);
@@ -116,11 +127,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn all_memories_of_an_instance_share_one_limit() {
+    fn only_one_memory_of_an_instance_may_have_pages() {
+        let mut memory = Memory::new(100, 10, Metrics::new());
+        assert!(memory.memory_growing(0, 0, None).unwrap());
+        assert!(memory.memory_growing(0, 60, None).unwrap());
+        assert!(memory.memory_growing(0, 0, None).unwrap());
+        assert!(!memory.memory_growing(0, 10, None).unwrap());
+        assert!(memory.memory_growing(60, 70, None).unwrap());
+        assert_eq!(memory.bytes, 70);
+    }
+
+    #[test]
+    fn memory_grows_to_its_limit_and_no_further() {
         let mut memory = Memory::new(100, 10, Metrics::new());
         assert!(memory.memory_growing(0, 60, None).unwrap());
-        assert!(memory.memory_growing(0, 40, None).unwrap());
-        assert!(!memory.memory_growing(40, 41, None).unwrap());
+        assert!(memory.memory_growing(60, 100, None).unwrap());
+        assert!(!memory.memory_growing(100, 101, None).unwrap());
         assert!(memory.memory_denied);
         assert_eq!(memory.bytes, 100);
         memory.begin();

@@ -18,6 +18,8 @@ pub(crate) struct Guest {
     pub(crate) pages: usize,
     /// More functions, imports or exports of its core module.
     pub(crate) more: String,
+    /// More memories, behind its own.
+    pub(crate) memories: String,
 }
 
 impl Default for Guest {
@@ -28,6 +30,7 @@ impl Default for Guest {
             start: "",
             pages: 4,
             more: String::new(),
+            memories: String::new(),
         }
     }
 }
@@ -62,7 +65,7 @@ pub(crate) fn encode(text: &str) -> Bytes {
 }
 
 fn core_module(guest: &Guest) -> String {
-    let Guest { description, before_describe, start, pages, more } = guest;
+    let Guest { description, before_describe, start, pages, more, memories } = guest;
     let length = description.len();
     let data: String = description.bytes().map(|byte| format!("\\{byte:02x}")).collect();
     TEXT.replace("$PAGES", &pages.to_string())
@@ -71,6 +74,7 @@ fn core_module(guest: &Guest) -> String {
         .replace("$BEFORE_DESCRIBE", before_describe)
         .replace("$START", start)
         .replace("$MORE", more)
+        .replace("$STUBS", memories)
 }
 
 /// Memory: 0 scratch and answers, 1024 state, 2048 names, 4096 description, 65536 heap.
@@ -89,6 +93,7 @@ const TEXT: &str = r#"
   (import "wasmverse:object/system@0.1.0" "random-bytes" (func $random (param i32 i32)))
   $MORE
   (memory (export "memory") $PAGES)
+  $STUBS
   (global $heap (mut i32) (i32.const 65536))
   (data (i32.const 2048) "T")
   (data (i32.const 2056) "run")

@@ -109,9 +109,9 @@ async fn what_is_too_large_or_too_complex_is_refused_with_the_limit() {
     let body = "i32.const 1 drop ".repeat(400_000);
     let more = format!("(func {body})");
     check(guest::component(&Guest { more, ..Guest::default() }), &["too complex"]).await;
-    let more = "(memory $second 1)".into();
-    let words = ["2 linear memories of at most 1", "share one memory"];
-    check(guest::component(&Guest { more, ..Guest::default() }), &words).await;
+    let memories = "(memory $second 1)".into();
+    let words = ["2 linear memories with pages of at most 1", "share one memory"];
+    check(guest::component(&Guest { memories, ..Guest::default() }), &words).await;
 }
 
 #[tokio::test]
