@@ -142,7 +142,7 @@ pub struct Limits {
     pub table_elements: usize,
     /// An argument, a result, a push, a send or a snapshot, in bytes.
     pub payload_bytes: usize,
-    /// Calls of host functions in one turn (log and clock included).
+    /// Calls of host functions in one turn; the clock's are among them, lines of the log are not.
     pub host_calls: u32,
     /// What one turn may write to its log, in bytes; the rest is dropped and counted.
     pub log_bytes: usize,

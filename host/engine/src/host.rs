@@ -88,7 +88,8 @@ impl Host {
         metrics: Arc<Metrics>,
     ) -> Self {
         let journal = Journal::new(writer.clone(), limits.log_bytes);
-        let memory = Memory::new(limits.memory_bytes, limits.table_elements, metrics);
+        let memory =
+            Memory::new(limits.memory_bytes, limits.table_elements, Arc::clone(&meter), metrics);
         let budget = Budget { cpu: limits.cpu, time: limits.time, remedy: Remedy::Description };
         let now = Instant::now();
         Self {

@@ -44,6 +44,8 @@ pub(crate) struct Meter {
     stretch_began: AtomicU64,
     used: AtomicU64,
     in_lane: AtomicBool,
+    /// It runs in the lane only, from the first instant of each step.
+    heavy: AtomicBool,
     lane: Arc<Semaphore>,
     permit: Mutex<Option<OwnedSemaphorePermit>>,
     metrics: Arc<Metrics>,
@@ -56,6 +58,7 @@ impl Meter {
             stretch_began: AtomicU64::new(0),
             used: AtomicU64::new(0),
             in_lane: AtomicBool::new(false),
+            heavy: AtomicBool::new(false),
             lane,
             permit: Mutex::new(None),
             metrics,
@@ -74,11 +77,13 @@ impl Meter {
         self.stretch_began.store(self.since_birth(now), Relaxed);
     }
 
-    /// A guest that waited wants to go on. Having run for a tick already, it needs a place in the
-    /// lane first: else one that waits often would never be asked. None: it may go on at once.
-    pub(crate) fn returning(self: &Arc<Self>) -> Option<impl Future<Output = ()> + Send + use<>> {
+    /// A guest wants to begin, or to go on after it waited. Having run for a tick already, it needs
+    /// a place in the lane first: else one that waits often would never be asked. One that is
+    /// heavy needs it always. None: it may go on at once.
+    pub(crate) fn entering(self: &Arc<Self>) -> Option<impl Future<Output = ()> + Send + use<>> {
+        let light = self.used() < TICK && !self.heavy.load(Relaxed);
         // In the lane, the guest's own future waits for its place.
-        if self.used() < TICK || self.in_lane.load(Relaxed) || self.permit.lock().is_some() {
+        if light || self.in_lane.load(Relaxed) || self.permit.lock().is_some() {
             return None;
         }
         if let Ok(permit) = Arc::clone(&self.lane).try_acquire_owned() {
@@ -152,6 +157,14 @@ impl Meter {
         };
         *self.permit.lock() = permit;
         self.in_lane.store(false, Relaxed);
+    }
+
+    /// The guest has become heavy: from now on it runs in the lane only.
+    pub(crate) async fn weigh_down(&self) {
+        self.heavy.store(true, Relaxed);
+        if self.permit.lock().is_none() {
+            self.queue().await;
+        }
     }
 
     fn leave_lane(&self) {
@@ -257,15 +270,15 @@ mod tests {
     async fn who_waited_after_its_first_tick_needs_a_place_to_go_on() {
         let lane = Arc::new(Semaphore::new(1));
         let (first, second) = (born_a_second_ago(&lane), born_a_second_ago(&lane));
-        assert!(first.returning().is_none(), "it has not run for a tick");
+        assert!(first.entering().is_none(), "it has not run for a tick");
         assert_eq!(lane.available_permits(), 1);
         for meter in [&first, &second] {
             age(meter, TICK);
             meter.pause();
         }
-        assert!(first.returning().is_none(), "there was a place");
+        assert!(first.entering().is_none(), "there was a place");
         assert_eq!(lane.available_permits(), 0);
-        let mut queued = Box::pin(second.returning().expect("the lane is full"));
+        let mut queued = Box::pin(second.entering().expect("the lane is full"));
         assert!(futures_util::poll!(queued.as_mut()).is_pending());
         first.resume(Instant::now());
         first.pause();

@@ -33,16 +33,17 @@ pub(crate) async fn run<T>(
     let mut queued = None;
     meter.begin(began);
     poll_fn(|cx| {
+        if queued.is_none() {
+            queued = meter.entering().map(Box::pin);
+        }
+        if let Some(place) = &mut queued {
+            if place.as_mut().poll(cx).is_pending() {
+                first = false;
+                return out_of_time(&mut alarm, cx);
+            }
+            queued = None;
+        }
         if !std::mem::take(&mut first) {
-            if queued.is_none() {
-                queued = meter.returning().map(Box::pin);
-            }
-            if let Some(place) = &mut queued {
-                if place.as_mut().poll(cx).is_pending() {
-                    return out_of_time(&mut alarm, cx);
-                }
-                queued = None;
-            }
             meter.resume(Instant::now());
         }
         let polled = catch_unwind(AssertUnwindSafe(|| step.as_mut().poll(cx)));

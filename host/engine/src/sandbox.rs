@@ -40,7 +40,7 @@ impl Sandbox {
         let budget = host.described_budget();
         let mut store = Store::new(&engine.wasmtime, host);
         store.set_hostcall_fuel(traffic_bytes_max(store.data().limits.payload_bytes));
-        store.limiter(|host| &mut host.memory);
+        store.limiter_async(|host| &mut host.memory);
         store.epoch_deadline_callback(|store| store.data().on_tick());
         store.set_epoch_deadline(1);
         let began = Instant::now();
