@@ -75,7 +75,7 @@ async fn host_calls_end_at_their_limit() {
 async fn a_flood_of_lines_is_dropped_and_counted_and_the_turn_ends_well() {
     let stage = stage();
     let actor = stage.actor(MISCHIEF.bytes(), "m").await;
-    let report = actor.turn("log_flood", "5000").await;
+    let report = actor.turn("log_flood", "20000").await;
     assert!(matches!(report.end, TurnEnd::Well(_)), "{:?}", report.end);
     let kept = stage.lines().iter().filter(|line| line.message.contains("of a flood")).count();
     let bytes: usize = stage.lines().iter().map(|line| line.message.len()).sum();
