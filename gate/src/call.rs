@@ -17,6 +17,7 @@ use crate::{
     control::Control,
     deadline::Timeouts,
     metrics::Meter,
+    sessions::Sessions,
 };
 
 /// The longest name of a method, in bytes: no type has longer ones.
@@ -28,6 +29,7 @@ const KEY_BYTES_MAX: usize = 255;
 #[derive(Debug)]
 pub(crate) struct Desk {
     pub(crate) router: Router,
+    pub(crate) sessions: Arc<Sessions>,
     pub(crate) control: Control,
     pub(crate) catalog: Catalog,
     pub(crate) access: Access,

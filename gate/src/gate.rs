@@ -20,6 +20,7 @@ use crate::{
     grpc, http,
     metrics::{Meter, Surface},
     serve::Server,
+    sessions::{SessionBounds, Sessions},
 };
 
 /// How often the way to the node is looked at.
@@ -188,15 +189,18 @@ fn desk(
     let gate = &config.gate;
     let shards =
         ShardCount::new(config.cluster.shards).context("failed to read `cluster.shards`")?;
+    let address = advertised(gate, addresses);
     let router = RouterConfig {
         nodes: gate.nodes.clone(),
         secret: config.cluster.secret.as_ref().map(|secret| secret.expose().to_owned()),
         id: gate.id().to_owned(),
         incarnation: incarnation(),
+        address: address.clone(),
         shards,
         bounds: LinkBounds::default(),
     };
-    let router = Router::remote(router, shutdown.tracker(), links);
+    let sessions = Sessions::new(address, SessionBounds::default());
+    let router = Router::remote(router, sessions.clone(), shutdown.tracker(), links);
     let readiness = Readiness::new();
     let desk = Desk {
         control: Control::new(router.clone(), gate.upload_bytes_max),
@@ -208,6 +212,7 @@ fn desk(
         timeouts: Timeouts { default: gate.default_timeout, max: gate.timeout_max },
         body_bytes_max: gate.body_bytes_max,
         ending: shutdown.token(),
+        sessions,
         router,
     };
     Ok((Arc::new(desk), readiness))
@@ -220,6 +225,14 @@ fn access(config: &Config, addresses: Addresses) -> anyhow::Result<Access> {
     let ops = ops.to_socket_addrs().with_context(|| format!("failed to read `{ops}`"))?;
     let listeners: Vec<_> = [addresses.http, addresses.grpc].into_iter().chain(ops).collect();
     Ok(Access::new(&listeners, config.admin.token.clone()))
+}
+
+/// Where others reach this gate; where the configuration leaves the port open, the one that it got.
+fn advertised(gate: &GateConfig, addresses: Addresses) -> String {
+    match (&gate.advertise, gate.grpc_listen.rsplit_once(':')) {
+        (None, Some((host, "0"))) => format!("{host}:{}", addresses.grpc.port()),
+        _ => gate.advertised().to_owned(),
+    }
 }
 
 /// Differs each time a process starts.

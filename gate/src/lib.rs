@@ -16,6 +16,7 @@ mod http;
 mod metrics;
 mod openapi;
 mod serve;
+mod sessions;
 mod unread;
 
 pub use config::{Config, GateConfig};

@@ -194,7 +194,7 @@ async fn answer(call: Call, actor: Option<Actor>) -> Result<Reply, CallError> {
         Action::Create if actor.is_some() => {
             return Err(CallError::new(ErrorKind::AlreadyExists, "it is on stage"));
         }
-        Action::Create | Action::Delete => return Ok(Reply::Done),
+        Action::Create | Action::Delete | Action::ClientsGone(_) => return Ok(Reply::Done),
         Action::Exists => return Ok(Reply::Exists(actor.is_some())),
     };
     call.chain.admit(&call.object)?;

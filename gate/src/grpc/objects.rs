@@ -9,7 +9,7 @@ use wasmverse_proto::{
     gate::{
         CallObjectRequest, CallObjectResponse, CreateObjectRequest, CreateObjectResponse,
         DeleteObjectRequest, DeleteObjectResponse, ListObjectsRequest, ListObjectsResponse,
-        ObjectRef, gate_service_server::GateService,
+        ObjectRef, OpenSessionRequest, SessionEvent, gate_service_server::GateService,
     },
 };
 
@@ -62,6 +62,9 @@ impl Objects {
 
 #[tonic::async_trait]
 impl GateService for Objects {
+    type OpenSessionStream =
+        std::pin::Pin<Box<dyn futures_util::Stream<Item = Result<SessionEvent, Status>> + Send>>;
+
     async fn call_object(
         &self,
         request: Request<CallObjectRequest>,
@@ -92,6 +95,13 @@ impl GateService for Objects {
             Ok(DeleteObjectResponse {})
         })
         .await
+    }
+
+    async fn open_session(
+        &self,
+        _: Request<OpenSessionRequest>,
+    ) -> Result<Response<Self::OpenSessionStream>, Status> {
+        Err(error_to_status(&crate::call::no_session()))
     }
 
     async fn list_objects(

@@ -98,7 +98,7 @@ impl Node {
             Action::Create if call.object.id() == "taken" => {
                 Err(CallError::new(ErrorKind::AlreadyExists, "it is there").about(&call.object))
             }
-            Action::Create | Action::Delete => Ok(Reply::Done),
+            Action::Create | Action::Delete | Action::ClientsGone(_) => Ok(Reply::Done),
             Action::Exists => Ok(Reply::Exists(true)),
         }
     }

@@ -37,6 +37,9 @@ pub enum Action {
     Delete,
     /// Does it exist? Waits for no turn. Answered by [`Reply::Exists`].
     Exists,
+    /// These clients are gone: its method `on_client_gone` hears of each, if it has one and the
+    /// object exists. From the platform, one way; answered by [`Reply::Done`] at once.
+    ClientsGone(Vec<Arc<str>>),
 }
 
 /// A method and its argument.

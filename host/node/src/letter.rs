@@ -60,7 +60,7 @@ impl Letter {
             Action::Invoke(invocation) => Work::Invoke(invocation, None),
             Action::Create => Work::Create,
             Action::Delete => Work::Delete,
-            Action::Exists => Work::Wake,
+            Action::Exists | Action::ClientsGone(_) => Work::Wake,
         };
         let letter = Self {
             work,

@@ -87,6 +87,7 @@ impl Links {
             cluster: identity.cluster,
             role: "node".into(),
             shards: identity.shards.get().into(),
+            ..Hello::default()
         };
         let large = Semaphore::new(bounds.large_bytes_max.min(Semaphore::MAX_PERMITS));
         Self { callee, hello, bounds, large, ending, up }

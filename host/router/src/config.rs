@@ -15,6 +15,8 @@ pub struct RouterConfig {
     pub id: String,
     /// Differs each time the process starts.
     pub incarnation: String,
+    /// Where we are found, and so what the ids of our clients begin with.
+    pub address: String,
     /// How many shards the cluster has.
     pub shards: ShardCount,
     /// What the link to a peer may hold.
@@ -28,6 +30,7 @@ impl fmt::Debug for RouterConfig {
             .field("secret", &self.secret.as_ref().map(|_| "…"))
             .field("id", &self.id)
             .field("incarnation", &self.incarnation)
+            .field("address", &self.address)
             .field("shards", &self.shards)
             .field("bounds", &self.bounds)
             .finish()

@@ -3,6 +3,7 @@
 //! A [`Router`] knows where objects are (a static view for now: one node, all shards) and brings a
 //! call there: to the [`Callee`] in this process, without serialization, or over a `Link` to a peer.
 
+mod audience;
 mod catalog;
 mod config;
 mod control;
@@ -16,6 +17,7 @@ mod router;
 use futures_util::future::BoxFuture;
 use wasmverse_core::{Call, CallError, Reply};
 
+pub use audience::{Audience, Delivery};
 pub use catalog::Types;
 pub use config::{LinkBounds, RouterConfig};
 pub use control::{Bearer, Control};

@@ -158,6 +158,8 @@ fn hello(peer: &Peer) -> Hello {
         cluster: cluster.unwrap_or_default(),
         role: "gate".into(),
         shards: peer.config.shards.get().into(),
+        address: peer.config.address.clone(),
+        ..Hello::default()
     }
 }
 
@@ -205,7 +207,14 @@ fn take_in(peer: &Peer, link: u64, frames: Vec<Frame>) {
                 peer.outbox.hold(link);
             }
             // Nothing that a node sends to a gate yet, or nothing that we know.
-            Some(Kind::Hello(_) | Kind::Call(_) | Kind::Push(_) | Kind::Cancel(_)) | None => {
+            Some(
+                Kind::Hello(_)
+                | Kind::Call(_)
+                | Kind::Push(_)
+                | Kind::PushAck(_)
+                | Kind::Cancel(_),
+            )
+            | None => {
                 tracing::debug!("ignored a frame from the node");
             }
         }

@@ -15,7 +15,7 @@ use wasmverse_core::{Action, Call, CallError, ErrorKind, NodeId, ObjectId, Reply
 use wasmverse_proto::{FRAME_BYTES_MAX, convert::call_to_frame};
 
 use crate::{
-    Control, RouterConfig, control,
+    Audience, Control, RouterConfig, control,
     metrics::Metrics,
     outbox::{Outbox, Ticket},
 };
@@ -28,6 +28,8 @@ pub(crate) struct Peer {
     pub(crate) bearer: control::Bearer,
     pub(crate) outbox: Arc<Outbox>,
     pub(crate) metrics: Arc<Metrics>,
+    /// Who takes what the peer pushes.
+    pub(crate) audience: Arc<dyn Audience>,
     /// Whom the link leads to; none while there is none.
     pub(crate) linked: watch::Sender<Option<Arc<Linked>>>,
     /// The same for readers in a hurry; kept while the link is lost.
@@ -50,7 +52,7 @@ pub(crate) struct Linked {
 }
 
 impl Peer {
-    pub(crate) fn new(config: RouterConfig) -> Self {
+    pub(crate) fn new(config: RouterConfig, audience: Arc<dyn Audience>) -> Self {
         let metrics = Arc::new(Metrics::new());
         let bytes = config.bounds.large_bytes_max.min(Semaphore::MAX_PERMITS);
         let bearer = control::Bearer::new(config.secret.as_deref());
@@ -60,6 +62,7 @@ impl Peer {
         });
         Self {
             bearer,
+            audience,
             first,
             outbox: Arc::new(Outbox::new(config.bounds.clone(), Arc::clone(&metrics))),
             metrics,
@@ -136,6 +139,7 @@ fn size(call: &Call) -> usize {
                 + invocation.key.as_ref().map_or(0, |key| key.len())
         }
         Action::Create | Action::Delete | Action::Exists => 0,
+        Action::ClientsGone(clients) => clients.iter().map(|client| client.len()).sum(),
     }
 }
 

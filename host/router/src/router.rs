@@ -8,7 +8,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::Instrument as _;
 use wasmverse_core::{Call, CallError, NodeId, ObjectId, Placement, Reply, ShardCount};
 
-use crate::{Callee, Control, RouterConfig, Types, catalog, link, peer::Peer};
+use crate::{Audience, Callee, Control, RouterConfig, Types, catalog, link, peer::Peer};
 
 /// Brings calls to their objects. Cheap to clone.
 #[derive(Clone)]
@@ -33,14 +33,15 @@ impl Router {
     }
 
     /// For a process that hosts none: the first of the configured nodes that answers serves all
-    /// objects. Its link is kept until `shutdown`; the tasks that keep it belong to `tracker`.
+    /// objects, and what it pushes is for `audience`. Its link is kept until `shutdown`; the tasks that keep it belong to `tracker`.
     pub fn remote(
         config: RouterConfig,
+        audience: Arc<dyn Audience>,
         tracker: &TaskTracker,
         shutdown: CancellationToken,
     ) -> Self {
         let shards = config.shards;
-        let peer = Arc::new(Peer::new(config));
+        let peer = Arc::new(Peer::new(config, audience));
         let (sender, types) = watch::channel(None);
         tracker.spawn(catalog::watch(Arc::clone(&peer), sender, shutdown.clone()));
         tracker.spawn(link::keep(Arc::clone(&peer), shutdown));

@@ -58,6 +58,10 @@ pub fn call_to_frame(id: u64, shard: u32, call: Call, now: Instant) -> CallFrame
         Action::Create => node::Action::Create,
         Action::Delete => node::Action::Delete,
         Action::Exists => node::Action::Exists,
+        Action::ClientsGone(clients) => {
+            frame.clients = clients.iter().map(|client| (**client).into()).collect();
+            node::Action::ClientsGone
+        }
     };
     frame.action = action.into();
     frame
@@ -84,6 +88,9 @@ pub fn frame_to_call(frame: CallFrame, now: Instant) -> Result<Call, CallError> 
         Ok(node::Action::Create) => Action::Create,
         Ok(node::Action::Delete) => Action::Delete,
         Ok(node::Action::Exists) => Action::Exists,
+        Ok(node::Action::ClientsGone) => {
+            Action::ClientsGone(frame.clients.into_iter().map(Into::into).collect())
+        }
         Err(_) => return Err(malformed("its action is unknown").about(&object)),
     };
     Ok(Call {

@@ -47,7 +47,7 @@ impl Outbound for World {
                 ("broken", _) => panic!("a bug of ours"),
                 (_, Action::Invoke(invocation)) => Ok(Reply::Payload(invocation.payload)),
                 (_, Action::Exists) => Ok(Reply::Exists(true)),
-                (_, Action::Create | Action::Delete) => Ok(Reply::Done),
+                (_, Action::Create | Action::Delete | Action::ClientsGone(_)) => Ok(Reply::Done),
             }
         })
     }

@@ -167,6 +167,7 @@ impl<S: Stream<Item = Result<Frames, Status>> + Unpin> LinkStream<S> {
                         | Kind::Reply(_)
                         | Kind::NotOwner(_)
                         | Kind::Push(_)
+                        | Kind::PushAck(_)
                         | Kind::NoMoreCalls(_),
                     )
                     | None,
