@@ -1,9 +1,13 @@
 //! The desk behind both surfaces: requests come here as `core::Call`s, whatever they came in by.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
-use tokio_util::sync::CancellationToken;
+use futures_util::future::Either;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::Instrument as _;
 use wasmverse_core::{
     Action, Call, CallError, Caller, Chain, ErrorKind, Invocation, ObjectId, Reply,
@@ -17,7 +21,7 @@ use crate::{
     control::Control,
     deadline::Timeouts,
     metrics::Meter,
-    sessions::Sessions,
+    sessions::{Client, Sessions},
 };
 
 /// The longest name of a method, in bytes: no type has longer ones.
@@ -40,6 +44,14 @@ pub(crate) struct Desk {
     pub(crate) timeouts: Timeouts,
     /// The largest request.
     pub(crate) body_bytes_max: usize,
+    /// How long a client may read nothing of what it is sent.
+    pub(crate) write_timeout: Duration,
+    /// The files to show to browsers.
+    pub(crate) static_dir: Option<std::path::PathBuf>,
+    /// What the end waits for.
+    pub(crate) requests: TaskTracker,
+    /// Turns when what is under way has had its time.
+    pub(crate) killing: CancellationToken,
     /// Turns when open-ended answers should end.
     pub(crate) ending: CancellationToken,
 }
@@ -51,30 +63,49 @@ pub(crate) struct Terms {
     pub(crate) deadline: Instant,
     /// W3C trace context.
     pub(crate) traceparent: Option<Arc<str>>,
+    /// Whose session it shows.
+    pub(crate) client: Option<Client>,
 }
 
 impl Desk {
-    /// Brings an action to its object and waits for the answer.
-    pub(crate) async fn ask(
+    /// Brings an action to its object; the future waits for the answer. The call has its place
+    /// among all calls when this returns.
+    pub(crate) fn ask(
         &self,
         object: ObjectId,
         action: Action,
         terms: Terms,
-    ) -> Result<Reply, CallError> {
-        self.catalog.check()?;
-        let Terms { deadline, traceparent } = terms;
-        if deadline <= Instant::now() {
-            let error = CallError::new(ErrorKind::Timeout, "the deadline passed before the call");
-            return Err(error.about(&object));
+    ) -> impl Future<Output = Result<Reply, CallError>> + Send + use<> {
+        let Terms { deadline, traceparent, client } = terms;
+        if let Err(error) = self.admit(&object, deadline) {
+            return Either::Left(std::future::ready(Err(error)));
         }
         let span = tracing::debug_span!("gate.call", %object);
-        let caller = Caller::Client(None);
+        if let Some(client) = &client
+            && self.catalog.hears_of_clients(object.type_name())
+        {
+            client.called(&object);
+        }
+        let caller = Caller::Client(client.map(|client| Arc::clone(client.id())));
         let chain = Chain::default();
         let call = Call { object, action, caller, chain, deadline, traceparent };
-        let reply = self.router.call(call).instrument(span).await?;
-        let Reply::Payload(payload) = reply else { return Ok(reply) };
-        let kept = self.budget.keep(payload).map_err(CallError::maybe_executed);
-        kept.map(Reply::Payload)
+        let answering = span.in_scope(|| self.router.call(call));
+        let budget = Arc::clone(&self.budget);
+        Either::Right(async move {
+            let reply = answering.instrument(span).await?;
+            let Reply::Payload(payload) = reply else { return Ok(reply) };
+            let kept = budget.keep(payload).map_err(CallError::maybe_executed);
+            kept.map(Reply::Payload)
+        })
+    }
+
+    fn admit(&self, object: &ObjectId, deadline: Instant) -> Result<(), CallError> {
+        self.catalog.check()?;
+        if deadline <= Instant::now() {
+            let error = CallError::new(ErrorKind::Timeout, "the deadline passed before the call");
+            return Err(error.about(object));
+        }
+        Ok(())
     }
 
     /// An invocation within the bounds that hold for all types.
@@ -113,11 +144,6 @@ impl Desk {
 /// What is said of a request that is too large.
 pub(crate) fn too_large(bytes_max: usize) -> String {
     format!("the request is too large: at most {bytes_max} bytes")
-}
-
-/// There are no sessions yet, so no token is one.
-pub(crate) fn no_session() -> CallError {
-    CallError::new(ErrorKind::Unauthenticated, "the session is not known at this gate")
 }
 
 /// The trace context, if it is one; a malformed one is passed over, as W3C has it.

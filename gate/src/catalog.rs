@@ -11,7 +11,7 @@ use std::{
 use bytes::Bytes;
 use serde_json::Value;
 use tokio::sync::watch;
-use wasmverse_core::{CallError, Encoding, ErrorKind, TypeName};
+use wasmverse_core::{CallError, Encoding, ErrorKind, ON_CLIENT_GONE, TypeName};
 use wasmverse_daemon::Shutdown;
 use wasmverse_proto::admin::TypeInfo;
 
@@ -39,6 +39,8 @@ pub(crate) struct Known {
 pub(crate) struct Described {
     pub(crate) info: TypeInfo,
     pub(crate) encoding: Encoding,
+    /// Its objects want to know when a client is gone.
+    pub(crate) hears_of_clients: bool,
     /// The description as JSON; null if it is none.
     pub(crate) description: Value,
 }
@@ -94,6 +96,13 @@ impl Catalog {
         Ok(known.find(type_name.as_str()).map(|found| found.encoding).unwrap_or_default())
     }
 
+    /// Whether objects of a type want to know when a client is gone.
+    pub(crate) fn hears_of_clients(&self, type_name: &TypeName) -> bool {
+        let known = self.0.borrow();
+        let found = known.as_ref().and_then(|known| known.find(type_name.as_str()));
+        found.is_some_and(|found| found.hears_of_clients)
+    }
+
     /// Waits, but not for long, until a revision shows as the active one.
     pub(crate) async fn shows(&self, type_name: &str, revision: u32) {
         let mut receiver = self.0.clone();
@@ -133,10 +142,15 @@ impl Known {
 
 impl Described {
     fn new(info: &TypeInfo) -> Self {
+        let description: Value = serde_json::from_str(&info.description).unwrap_or_default();
+        let methods = description["methods"].as_array();
+        let hears_of_clients = methods
+            .is_some_and(|methods| methods.iter().any(|method| method["name"] == ON_CLIENT_GONE));
         Self {
             info: info.clone(),
             encoding: Encoding::from_word(&info.encoding).unwrap_or_default(),
-            description: serde_json::from_str(&info.description).unwrap_or_default(),
+            hears_of_clients,
+            description,
         }
     }
 

@@ -57,6 +57,20 @@ pub struct GateConfig {
     pub write_timeout: Duration,
     /// How many clients may be connected to each listener.
     pub connections_max: usize,
+    /// How many clients may have sessions, connected or not.
+    pub sessions_max: usize,
+    /// Pushes that may wait for one client, and that are kept for its return.
+    pub session_buffer_length: usize,
+    /// What the pushes of all sessions may hold, in bytes.
+    pub session_bytes_max: usize,
+    /// How long a client that has lost its connection may stay away.
+    #[serde(with = "span")]
+    pub session_window: Duration,
+    /// A client with a session hears something at least so often.
+    #[serde(serialize_with = "span::serialize", deserialize_with = "span::positive")]
+    pub session_heartbeat: Duration,
+    /// A folder of files to serve at `/`.
+    pub static_dir: Option<String>,
     /// How long requests may go on once the process is asked to end.
     #[serde(with = "span")]
     pub drain_max: Duration,
@@ -80,7 +94,13 @@ impl Default for GateConfig {
             timeout_max: Duration::from_secs(600),
             idle_timeout: Duration::from_secs(90),
             write_timeout: Duration::from_secs(30),
-            connections_max: 10_000,
+            connections_max: 20_000,
+            sessions_max: 50_000,
+            session_buffer_length: 1024,
+            session_bytes_max: 256 << 20,
+            session_window: Duration::from_secs(30),
+            session_heartbeat: Duration::from_secs(15),
+            static_dir: None,
             drain_max: Duration::from_secs(20),
         }
     }

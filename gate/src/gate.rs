@@ -1,13 +1,13 @@
 //! A gate at work: its listeners, its way to a node, and the order in which it ends.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::{Duration, Instant}};
 
 use anyhow::Context as _;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use wasmverse_core::ShardCount;
+use wasmverse_core::{Action, Call, Caller, Chain, ObjectId, ShardCount};
 use wasmverse_daemon::{Shutdown, ops::Readiness};
-use wasmverse_router::{LinkBounds, Router, RouterConfig};
+use wasmverse_router::{Callee as _, LinkBounds, Router, RouterConfig};
 
 use crate::{
     access::{Access, Pages},
@@ -25,6 +25,12 @@ use crate::{
 
 /// How often the way to the node is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// How often sessions are looked through.
+const SWEEP_MIN: Duration = Duration::from_millis(20);
+const SWEEP_MAX: Duration = Duration::from_secs(1);
+/// The word that a client is gone has so long to arrive.
+const GONE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Connections that wait to be taken.
 const BACKLOG: u32 = 1024;
@@ -138,8 +144,9 @@ struct Closed {
 impl Closed {
     fn new(config: &Config, addresses: Addresses, shutdown: &Shutdown) -> anyhow::Result<Self> {
         let (requests, links) = (TaskTracker::new(), CancellationToken::new());
-        let (desk, readiness) = desk(config, addresses, shutdown, links.clone())?;
         let killing = CancellationToken::new();
+        let (desk, readiness) =
+            desk(config, addresses, shutdown, (&requests, &killing), links.clone())?;
         let server = |http2_only, surface| Server {
             http2_only,
             connections_max: config.gate.connections_max,
@@ -156,6 +163,8 @@ impl Closed {
         let http = (server(false, Surface::Http), http::routes(&desk, &config.gate.cors_origins)?);
         let grpc = (server(true, Surface::Grpc), services);
         shutdown.spawn(watch(Arc::clone(&desk), readiness.clone(), health, shutdown.token()));
+        shutdown.spawn(sweep(Arc::clone(&desk), shutdown.token()));
+        let ending = Arc::clone(&desk);
         let drain_max = config.gate.drain_max;
         let (requested, under_way) = (shutdown.token(), requests.clone());
         shutdown.spawn(async move {
@@ -165,6 +174,7 @@ impl Closed {
                 tracing::warn!(tasks = under_way.len(), "some requests did not end in time");
             }
             killing.cancel();
+            tell_gone(&ending, ending.sessions.sweep(Instant::now(), true));
             links.cancel();
         });
         Ok(Self { gate: Gate { addresses, readiness }, desk, http, grpc, requests })
@@ -184,6 +194,7 @@ fn desk(
     config: &Config,
     addresses: Addresses,
     shutdown: &Shutdown,
+    (requests, killing): (&TaskTracker, &CancellationToken),
     links: CancellationToken,
 ) -> anyhow::Result<(Arc<Desk>, Readiness)> {
     let gate = &config.gate;
@@ -199,18 +210,33 @@ fn desk(
         shards,
         bounds: LinkBounds::default(),
     };
-    let sessions = Sessions::new(address, SessionBounds::default());
+    let sessions = Sessions::new(
+        address,
+        SessionBounds {
+            sessions_max: gate.sessions_max,
+            buffer_length: gate.session_buffer_length.max(1),
+            bytes_max: gate.session_bytes_max,
+            window: gate.session_window,
+            heartbeat: gate.session_heartbeat,
+        },
+    );
     let router = Router::remote(router, sessions.clone(), shutdown.tracker(), links);
     let readiness = Readiness::new();
+    let catalog = Catalog::follow(router.types(), shutdown);
+    sessions.bind(catalog.clone());
     let desk = Desk {
         control: Control::new(router.clone(), gate.upload_bytes_max),
-        catalog: Catalog::follow(router.types(), shutdown),
+        catalog,
         access: access(config, addresses)?,
         pages: Pages::new(&gate.cors_origins),
         budget: Budget::new(gate.held_bytes_max),
         meter: Meter::new(),
         timeouts: Timeouts { default: gate.default_timeout, max: gate.timeout_max },
         body_bytes_max: gate.body_bytes_max,
+        write_timeout: gate.write_timeout,
+        static_dir: gate.static_dir.as_ref().map(Into::into),
+        requests: requests.clone(),
+        killing: killing.clone(),
         ending: shutdown.token(),
         sessions,
         router,
@@ -239,6 +265,30 @@ fn advertised(gate: &GateConfig, addresses: Addresses) -> String {
 fn incarnation() -> String {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     format!("{:x}-{:x}", since.unwrap_or_default().as_nanos(), std::process::id())
+}
+
+/// Ends the sessions whose clients do not come back.
+async fn sweep(desk: Arc<Desk>, requested: CancellationToken) {
+    let every = (desk.sessions.bounds.window / 4).clamp(SWEEP_MIN, SWEEP_MAX);
+    let mut ticks = tokio::time::interval(every);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    while requested.run_until_cancelled(ticks.tick()).await.is_some() {
+        tell_gone(&desk, desk.sessions.sweep(Instant::now(), false));
+    }
+}
+
+/// Tells objects that clients who called them are gone.
+fn tell_gone(desk: &Desk, gone: Vec<(ObjectId, Arc<str>)>) {
+    for (object, client) in gone {
+        desk.router.send(Call {
+            object,
+            action: Action::ClientsGone(vec![client]),
+            caller: Caller::Platform,
+            chain: Chain::default(),
+            deadline: Instant::now() + GONE_TIMEOUT,
+            traceparent: None,
+        });
+    }
 }
 
 /// Keeps telling whether the gate is ready.

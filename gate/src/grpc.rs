@@ -6,6 +6,7 @@
 mod admin;
 mod body;
 mod objects;
+mod session;
 mod terms;
 
 use std::{

@@ -3,9 +3,12 @@
 mod admin;
 mod body;
 mod error;
+mod events;
 mod names;
 mod objects;
 mod query;
+mod site;
+mod socket;
 mod terms;
 mod time;
 mod type_routes;
@@ -46,6 +49,8 @@ pub(crate) fn routes(desk: &Arc<Desk>, cors_origins: &[String]) -> anyhow::Resul
         .route("/v1/objects/{type}/{id}/{method}", post(objects::call))
         .route("/v1/types", get(type_routes::list))
         .route("/v1/types/{type}", get(type_routes::get))
+        .route("/v1/events", get(events::events))
+        .route("/v1/ws", get(socket::socket))
         .route("/v1/openapi.json", get(type_routes::openapi))
         .method_not_allowed_fallback(no_method);
     if let Some(cors) = cors(cors_origins)? {
@@ -60,10 +65,11 @@ pub(crate) fn routes(desk: &Arc<Desk>, cors_origins: &[String]) -> anyhow::Resul
         .method_not_allowed_fallback(no_method)
         .route_layer(from_fn_with_state(Arc::clone(desk), admin::guard));
     let worth_it = SizeAbove::new(COMPRESSED_BYTES_MIN)
-        .and(NotForContentType::const_new("application/x-ndjson"));
+        .and(NotForContentType::const_new("application/x-ndjson"))
+        .and(NotForContentType::SSE);
     Ok(clients
         .merge(admin)
-        .fallback(no_route)
+        .fallback(site::file)
         .with_state(Arc::clone(desk))
         .layer(CompressionLayer::new().compress_when(worth_it))
         .layer(CatchPanicLayer::custom(panicked)))
@@ -107,7 +113,7 @@ fn cors(origins: &[String]) -> anyhow::Result<Option<CorsLayer>> {
         CorsLayer::new()
             .allow_origin(allowed)
             .allow_methods([Method::GET, Method::POST, Method::PUT, Method::DELETE])
-            .allow_headers(headers.into_iter().chain([header::CONTENT_TYPE]).collect::<Vec<_>>())
+            .allow_headers(headers.into_iter().chain([header::CONTENT_TYPE, HeaderName::from_static("last-event-id")]).collect::<Vec<_>>())
             .expose_headers([header::RETRY_AFTER]),
     ))
 }

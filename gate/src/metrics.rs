@@ -39,10 +39,11 @@ pub(crate) enum Operation {
     List,
     Types,
     Admin,
+    Session,
 }
 
 impl Operation {
-    const ALL: [(Self, &'static str); 7] = [
+    const ALL: [(Self, &'static str); 8] = [
         (Self::Call, "call"),
         (Self::Create, "create"),
         (Self::Delete, "delete"),
@@ -50,6 +51,7 @@ impl Operation {
         (Self::List, "list"),
         (Self::Types, "types"),
         (Self::Admin, "admin"),
+        (Self::Session, "session"),
     ];
 }
 
@@ -139,6 +141,42 @@ impl Drop for Measure<'_> {
     fn drop(&mut self) {
         self.series.ended[self.code].increment(1);
         self.series.seconds.record(self.begun.elapsed());
+    }
+}
+
+/// What sessions count.
+pub(crate) struct SessionMetrics {
+    pub(crate) sessions: Gauge,
+    pub(crate) opened: Counter,
+    pub(crate) resumed: Counter,
+    pub(crate) refused: Counter,
+    pub(crate) pushes: Counter,
+    pub(crate) dropped: Counter,
+}
+
+impl SessionMetrics {
+    /// Describes and registers everything.
+    pub(crate) fn new() -> Self {
+        describe_gauge!("wasmverse_gate_sessions", "Sessions, connected or not.");
+        describe_counter!("wasmverse_gate_sessions_opened_total", "Sessions that were opened.");
+        describe_counter!("wasmverse_gate_sessions_resumed_total", "Sessions that were resumed.");
+        describe_counter!(
+            "wasmverse_gate_sessions_refused_total",
+            "Sessions that there was no room for."
+        );
+        describe_counter!("wasmverse_gate_pushes_total", "Pushes, for each client one.");
+        describe_counter!(
+            "wasmverse_gate_pushes_dropped_total",
+            "Pushes that a client did not get, for want of room; it is told of the gap."
+        );
+        Self {
+            sessions: gauge!("wasmverse_gate_sessions"),
+            opened: counter!("wasmverse_gate_sessions_opened_total"),
+            resumed: counter!("wasmverse_gate_sessions_resumed_total"),
+            refused: counter!("wasmverse_gate_sessions_refused_total"),
+            pushes: counter!("wasmverse_gate_pushes_total"),
+            dropped: counter!("wasmverse_gate_pushes_dropped_total"),
+        }
     }
 }
 

@@ -3,15 +3,37 @@
 //! One engine under gRPC, SSE and WebSocket: a surface opens or resumes a session, reads what its
 //! client is told as a stream, and gives it up by dropping that.
 
+mod buffer;
+mod client;
+mod event;
+mod talk;
+
 use std::{
-    sync::Arc,
-    task::{Context, Poll},
-    time::Duration,
+    fmt,
+    sync::{Arc, OnceLock},
+    time::{Duration, Instant},
 };
 
-use bytes::Bytes;
+use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
+use fnv::FnvHashMap;
+use parking_lot::RwLock;
+use sha2::{Digest as _, Sha256};
 use wasmverse_core::{CallError, ErrorKind, ObjectId, PushTo};
 use wasmverse_router::{Audience, Delivery};
+
+use crate::{budget::Budget, catalog::Catalog, metrics::SessionMetrics};
+
+pub(crate) use buffer::Told;
+pub(crate) use client::{Attached, Client};
+pub(crate) use event::Event;
+pub(crate) use talk::{Said, Talk};
+
+use client::Session;
+
+/// When a client that found no room for its session may try again.
+const RETRY_AFTER: Duration = Duration::from_secs(5);
+/// What a push costs beside its payload, for each client.
+const ENTRY_BYTES: usize = 64;
 
 /// What sessions may take, and how long they last.
 #[derive(Clone, Copy, Debug)]
@@ -28,55 +50,23 @@ pub(crate) struct SessionBounds {
     pub(crate) heartbeat: Duration,
 }
 
-impl Default for SessionBounds {
-    fn default() -> Self {
-        Self {
-            sessions_max: 50_000,
-            buffer_length: 1024,
-            bytes_max: 256 << 20,
-            window: Duration::from_secs(30),
-            heartbeat: Duration::from_secs(15),
-        }
-    }
-}
-
 /// All sessions of this gate.
-#[derive(Debug)]
 pub(crate) struct Sessions {
     pub(crate) bounds: SessionBounds,
+    address: String,
+    known: RwLock<Known>,
+    budget: Arc<Budget>,
+    metrics: SessionMetrics,
+    /// Bound when the gate is made.
+    catalog: OnceLock<Catalog>,
 }
 
-/// An event that is pushed, shared by all clients that it is for.
-#[derive(Debug)]
-pub(crate) struct Event {
-    pub(crate) name: Arc<str>,
-    /// As the object wrote it.
-    pub(crate) payload: Bytes,
-}
-
-/// What a client is told.
-#[derive(Clone, Debug)]
-pub(crate) enum Told {
-    Push { seq: u64, event: Arc<Event> },
-    /// `seq` is that of the last push that was missed.
-    Gap { seq: u64, missed: Option<u64> },
-}
-
-/// A client that is connected. Dropped: it has lost its connection.
-#[derive(Debug)]
-pub(crate) struct Attached {
-    pub(crate) client: Client,
-    /// The secret, to be told to this client alone. Shows as `…` in logs.
-    pub(crate) token: Token,
-    /// The last event that it has: 0 for a new one.
-    pub(crate) seq: u64,
-}
-
-/// A client with a session, as the caller of objects.
-#[derive(Clone, Debug)]
-pub(crate) struct Client {
-    /// `gate-address/unique`
-    pub(crate) id: Arc<str>,
+#[derive(Default)]
+struct Known {
+    by_client: FnvHashMap<Arc<str>, Arc<Session>>,
+    /// By the digest of the token: what a stranger can learn from the time that a search takes is
+    /// of no use.
+    by_token: FnvHashMap<[u8; 32], Arc<Session>>,
 }
 
 /// The secret of a session.
@@ -84,20 +74,48 @@ pub(crate) struct Client {
 pub(crate) struct Token(Arc<str>);
 
 impl Token {
+    fn random() -> Self {
+        Self(BASE64_URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>()).into())
+    }
+
+    /// The secret itself, for the client alone.
     pub(crate) fn expose(&self) -> &str {
         &self.0
     }
+
+    fn digest(text: &str) -> [u8; 32] {
+        Sha256::digest(text.as_bytes()).into()
+    }
 }
 
-impl std::fmt::Debug for Token {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("…")
     }
 }
 
+impl fmt::Debug for Sessions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sessions").field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
 impl Sessions {
-    pub(crate) fn new(_address: String, bounds: SessionBounds) -> Arc<Self> {
-        Arc::new(Self { bounds })
+    /// For a gate at this address, which the ids of its clients begin with.
+    pub(crate) fn new(address: String, bounds: SessionBounds) -> Arc<Self> {
+        Arc::new(Self {
+            budget: Budget::new(bounds.bytes_max),
+            bounds,
+            address,
+            known: RwLock::default(),
+            metrics: SessionMetrics::new(),
+            catalog: OnceLock::new(),
+        })
+    }
+
+    /// Says where types are described. The first time counts.
+    pub(crate) fn bind(&self, catalog: Catalog) {
+        self.catalog.get_or_init(|| catalog);
     }
 
     /// A new session.
@@ -105,7 +123,7 @@ impl Sessions {
     /// # Errors
     /// `overloaded` beyond the limit.
     pub(crate) fn open(self: &Arc<Self>) -> Result<Attached, CallError> {
-        Err(CallError::new(ErrorKind::Overloaded, "no sessions"))
+        self.begin(false)
     }
 
     /// The session of this token, from the event after `seq` on; whoever is connected as it is
@@ -113,46 +131,151 @@ impl Sessions {
     ///
     /// # Errors
     /// `overloaded` beyond the limit.
-    pub(crate) fn resume(self: &Arc<Self>, _token: &str, _seq: u64) -> Result<Attached, CallError> {
-        self.open()
+    pub(crate) fn resume(self: &Arc<Self>, token: &str, seq: u64) -> Result<Attached, CallError> {
+        let attached = self.find(token).and_then(|session| Attached::resume(self, &session, seq));
+        match attached {
+            Some(attached) => {
+                self.metrics.resumed.increment(1);
+                Ok(attached)
+            }
+            None => self.begin(true),
+        }
     }
 
     /// Who shows this token.
     ///
     /// # Errors
     /// `unauthenticated` if nobody has a session by it here.
-    pub(crate) fn client(&self, _token: &str) -> Result<Client, CallError> {
-        Err(crate::call::no_session())
+    pub(crate) fn client(&self, token: &str) -> Result<Client, CallError> {
+        let session = self.find(token).ok_or_else(no_session)?;
+        Ok(Client { session })
     }
-}
 
-impl Client {
-    /// Notes that it called an object, which is to hear when it is gone.
-    pub(crate) fn called(&self, _object: &ObjectId) {}
-}
-
-impl Attached {
-    /// The next thing to tell; none: somebody else has resumed the session.
-    pub(crate) fn poll_next(&mut self, _cx: &mut Context<'_>) -> Poll<Option<Told>> {
-        Poll::Pending
+    /// Ends the sessions whose clients stayed away for too long (or all), and forgets what nobody
+    /// will ask for again. Whoever is to hear that a client is gone.
+    pub(crate) fn sweep(&self, now: Instant, all: bool) -> Vec<(ObjectId, Arc<str>)> {
+        let kept = self.bounds.window + 2 * self.bounds.heartbeat;
+        let since = now.checked_sub(kept);
+        let mut over = Vec::new();
+        for session in self.known.read().by_client.values() {
+            if all || session.is_over(now) {
+                over.push(Arc::clone(session));
+            } else if let Some(since) = since {
+                session.forget(since);
+            }
+        }
+        if over.is_empty() {
+            return Vec::new();
+        }
+        let mut known = self.known.write();
+        let mut gone = Vec::new();
+        for session in over {
+            // It may have come back meanwhile.
+            let Some(called) = session.end(now, all) else { continue };
+            known.by_client.remove(&session.id);
+            known.by_token.remove(&Token::digest(session.token.expose()));
+            self.metrics.sessions.decrement(1.0);
+            gone.extend(called.into_iter().map(|object| (object, Arc::clone(&session.id))));
+        }
+        gone
     }
-}
 
-impl Event {
-    /// The payload as JSON: as it is from a type that speaks JSON, else as base64 in a string;
-    /// `null` for none.
-    pub(crate) fn json(&self) -> &Bytes {
-        &self.payload
+    fn begin(self: &Arc<Self>, with_gap: bool) -> Result<Attached, CallError> {
+        let token = Token::random();
+        let id = format!("{}/{:032x}", self.address, rand::random::<u128>());
+        let digest = Token::digest(token.expose());
+        let session = Arc::new(Session::new(id.into(), token));
+        let mut known = self.known.write();
+        if known.by_client.len() >= self.bounds.sessions_max {
+            self.metrics.refused.increment(1);
+            let problem = "this gate has as many sessions as it may (`gate.sessions_max`)";
+            return Err(CallError::new(ErrorKind::Overloaded, problem).retry_after(RETRY_AFTER));
+        }
+        let attached = Attached::begin(self, &session, with_gap);
+        known.by_client.insert(Arc::clone(&session.id), Arc::clone(&session));
+        known.by_token.insert(digest, session);
+        drop(known);
+        self.metrics.sessions.increment(1.0);
+        self.metrics.opened.increment(1);
+        Ok(attached)
+    }
+
+    fn find(&self, token: &str) -> Option<Arc<Session>> {
+        let digest = Token::digest(token);
+        self.known.read().by_token.get(&digest).cloned()
+    }
+
+    /// An event with room for it among so many clients; none: there is no room.
+    fn event(&self, delivery: &Delivery, clients: usize) -> Option<Arc<Event>> {
+        let bytes = delivery.push.payload.len() + ENTRY_BYTES * clients;
+        let take = || {
+            let mut share = self.budget.share();
+            share.grow(bytes).ok().map(|()| share)
+        };
+        let share = take().or_else(|| {
+            // What was told already is likely to have arrived.
+            self.known.read().by_client.values().for_each(|session| session.forget_told());
+            take()
+        })?;
+        let type_name = delivery.from.type_name();
+        let encoding = self.catalog.get().and_then(|catalog| catalog.encoding(type_name).ok());
+        Some(Arc::new(Event::new(&delivery.push, encoding.unwrap_or_default(), share)))
+    }
+
+    fn push(&self, session: &Session, event: Option<&Arc<Event>>) {
+        if session.push(event, self.bounds.buffer_length) {
+            self.metrics.pushes.increment(1);
+        } else {
+            self.metrics.dropped.increment(1);
+        }
     }
 }
 
 impl Audience for Sessions {
     fn deliver(&self, delivery: Delivery) -> Vec<Arc<str>> {
-        match delivery.push.to {
-            PushTo::Clients(clients) => clients,
-            PushTo::Everyone => Vec::new(),
+        let mut gone = Vec::new();
+        match &delivery.push.to {
+            PushTo::Clients(clients) => {
+                let event = self.event(&delivery, clients.len());
+                let known = self.known.read();
+                for client in clients {
+                    match known.by_client.get(client) {
+                        Some(session) => self.push(session, event.as_ref()),
+                        None => gone.push(Arc::clone(client)),
+                    }
+                }
+            }
+            PushTo::Everyone => {
+                let clients = self.known.read().by_client.len();
+                let event = self.event(&delivery, clients);
+                let known = self.known.read();
+                known.by_client.values().for_each(|session| self.push(session, event.as_ref()));
+            }
         }
+        gone
     }
 
-    fn missed(&self, _: &PushTo) {}
+    fn missed(&self, to: &PushTo) {
+        let known = self.known.read();
+        let lose = |session: &Arc<Session>| {
+            self.metrics.dropped.increment(1);
+            session.lose(self.bounds.buffer_length);
+        };
+        match to {
+            PushTo::Clients(clients) => {
+                clients.iter().filter_map(|client| known.by_client.get(client)).for_each(lose);
+            }
+            PushTo::Everyone => known.by_client.values().for_each(lose),
+        }
+    }
 }
+
+/// No session is known by the token that a caller shows.
+pub(crate) fn no_session() -> CallError {
+    let problem = "the session is not known at this gate: it has expired, or never was; open a new \
+                   one";
+    CallError::new(ErrorKind::Unauthenticated, problem)
+}
+
+#[cfg(test)]
+mod tests;

@@ -9,14 +9,15 @@ use wasmverse_proto::{
     gate::{
         CallObjectRequest, CallObjectResponse, CreateObjectRequest, CreateObjectResponse,
         DeleteObjectRequest, DeleteObjectResponse, ListObjectsRequest, ListObjectsResponse,
-        ObjectRef, OpenSessionRequest, SessionEvent, gate_service_server::GateService,
+        ObjectRef, OpenSessionRequest, gate_service_server::GateService,
     },
 };
 
-use super::terms::terms;
+use super::{session, terms::terms};
 use crate::{
     call::Desk,
     metrics::{Operation, Surface},
+    sessions::Talk,
 };
 
 /// Objects, over gRPC.
@@ -62,8 +63,7 @@ impl Objects {
 
 #[tonic::async_trait]
 impl GateService for Objects {
-    type OpenSessionStream =
-        std::pin::Pin<Box<dyn futures_util::Stream<Item = Result<SessionEvent, Status>> + Send>>;
+    type OpenSessionStream = session::Events;
 
     async fn call_object(
         &self,
@@ -99,9 +99,18 @@ impl GateService for Objects {
 
     async fn open_session(
         &self,
-        _: Request<OpenSessionRequest>,
+        request: Request<OpenSessionRequest>,
     ) -> Result<Response<Self::OpenSessionStream>, Status> {
-        Err(error_to_status(&crate::call::no_session()))
+        let OpenSessionRequest { session_token, last_seq } = request.into_inner();
+        self.answer(Operation::Session, async {
+            let sessions = &self.0.sessions;
+            let attached = match session_token.as_str() {
+                "" => sessions.open(),
+                token => sessions.resume(token, last_seq),
+            }?;
+            Ok(session::events(Talk::new(attached, &self.0.ending)))
+        })
+        .await
     }
 
     async fn list_objects(

@@ -4,7 +4,7 @@ use tonic::metadata::MetadataMap;
 use wasmverse_core::CallError;
 
 use crate::{
-    call::{Desk, Terms, no_session, traceparent},
+    call::{Desk, Terms, traceparent},
     deadline,
 };
 
@@ -13,14 +13,14 @@ use crate::{
 /// # Errors
 /// `invalid-argument` for a timeout that is none, `unauthenticated` for a session.
 pub(crate) fn terms(desk: &Desk, metadata: &MetadataMap) -> Result<Terms, CallError> {
-    if metadata.contains_key("wasmverse-session") {
-        return Err(no_session());
-    }
+    let client = metadata.get("wasmverse-session")
+        .map(|token| desk.sessions.client(token.to_str().unwrap_or_default()))
+        .transpose()?;
     let asked = metadata.get("grpc-timeout").map(|value| {
         // What is no text is no timeout either.
         deadline::from_grpc(value.to_str().unwrap_or_default())
     });
     let traceparent =
         metadata.get("traceparent").and_then(|value| traceparent(value.to_str().ok()?));
-    Ok(Terms { deadline: desk.timeouts.deadline(asked.transpose()?), traceparent })
+    Ok(Terms { deadline: desk.timeouts.deadline(asked.transpose()?), traceparent, client })
 }

@@ -39,7 +39,7 @@ struct Envelope<'a> {
 }
 
 #[derive(Serialize)]
-struct Shape<'a> {
+pub(crate) struct Shape<'a> {
     code: &'static str,
     message: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -62,17 +62,7 @@ impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let Self { status, error } = self;
         let retry_after = error.retry_after_hint();
-        let shape = Shape {
-            code: error.kind().as_str(),
-            message: error.message(),
-            object: error.object().map(ToString::to_string),
-            retry_after_ms: retry_after
-                .map(|after| u64::try_from(after.as_millis()).unwrap_or(u64::MAX).max(1)),
-            maybe_executed: error.may_have_executed(),
-            application: (error.kind() == ErrorKind::Application)
-                .then(|| Application { code: error.code(), details: details(error.details()) }),
-        };
-        let body = serde_json::to_vec(&Envelope { error: shape }).unwrap_or_default();
+        let body = serde_json::to_vec(&Envelope { error: shown(&error) }).unwrap_or_default();
         let mut response = Response::new(Body::from(body));
         *response.status_mut() = status;
         let headers = response.headers_mut();
@@ -85,6 +75,21 @@ impl IntoResponse for Refusal {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         response
+    }
+}
+
+/// An error as clients see it.
+pub(crate) fn shown(error: &CallError) -> Shape<'_> {
+    Shape {
+        code: error.kind().as_str(),
+        message: error.message(),
+        object: error.object().map(ToString::to_string),
+        retry_after_ms: error
+            .retry_after_hint()
+            .map(|after| u64::try_from(after.as_millis()).unwrap_or(u64::MAX).max(1)),
+        maybe_executed: error.may_have_executed(),
+        application: (error.kind() == ErrorKind::Application)
+            .then(|| Application { code: error.code(), details: details(error.details()) }),
     }
 }
 

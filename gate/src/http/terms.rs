@@ -5,7 +5,7 @@ use wasmverse_core::{CallError, ErrorKind};
 
 use crate::{
     access::Credentials,
-    call::{Desk, Terms, no_session, traceparent},
+    call::{Desk, Terms, traceparent},
     deadline,
 };
 
@@ -19,12 +19,12 @@ pub(crate) const TRACEPARENT: &str = "traceparent";
 /// # Errors
 /// `invalid-argument` for a timeout that is none, `unauthenticated` for a session.
 pub(crate) fn terms(desk: &Desk, headers: &HeaderMap) -> Result<Terms, CallError> {
-    if headers.contains_key(SESSION) {
-        return Err(no_session());
-    }
+    let client = headers.get(SESSION)
+        .map(|token| desk.sessions.client(token.to_str().unwrap_or_default()))
+        .transpose()?;
     let asked = text(headers, TIMEOUT)?.map(deadline::from_words).transpose()?;
     let traceparent = headers.get(TRACEPARENT).and_then(|value| traceparent(value.to_str().ok()?));
-    Ok(Terms { deadline: desk.timeouts.deadline(asked), traceparent })
+    Ok(Terms { deadline: desk.timeouts.deadline(asked), traceparent, client })
 }
 
 /// Keeps pages of other sites out, however they got a browser to ask.

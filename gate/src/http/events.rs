@@ -1,0 +1,95 @@
+//! `GET /v1/events`: a session as server-sent events.
+//!
+//! An id is the session's secret and the ordinal of the event: enough to resume by.
+
+use std::{convert::Infallible, sync::Arc};
+
+use axum::{
+    body::Body,
+    extract::{Request, State},
+    http::{HeaderMap, HeaderValue, Uri, header},
+    response::Response,
+};
+use futures_util::StreamExt as _;
+use serde::Deserialize;
+use wasmverse_core::CallError;
+
+use super::{
+    error::Refusal,
+    query::parameters,
+    terms::{check_page, text},
+};
+use crate::{
+    call::Desk,
+    metrics::{Operation, Surface},
+    sessions::{Attached, Said, Talk, Told, Token},
+};
+
+/// A browser that has lost its connection waits for so long, in milliseconds.
+const RETRY_MILLIS: u32 = 1000;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Parameters {
+    last_event_id: Option<String>,
+}
+
+/// Opens a session, or resumes one.
+pub(crate) async fn events(
+    State(desk): State<Arc<Desk>>,
+    request: Request,
+) -> Result<Response, Refusal> {
+    let measure = desk.meter.begin(Surface::Http, Operation::Session);
+    let attached = attach(&desk, request.headers(), request.uri());
+    measure.end(&attached);
+    let talk = Talk::new(attached?, &desk.ending);
+    let token = talk.attached().token.clone();
+    let events = talk.filter_map(move |said| {
+        std::future::ready(written(&token, said).map(Ok::<_, Infallible>))
+    });
+    let mut response = Response::new(Body::from_stream(events));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    // Some proxies keep an answer until it is whole, unless they are told not to.
+    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    Ok(response)
+}
+
+fn attach(desk: &Desk, headers: &HeaderMap, uri: &Uri) -> Result<Attached, CallError> {
+    check_page(desk, headers, uri)?;
+    let asked: Parameters = parameters(uri)?;
+    let shown = text(headers, "last-event-id")?.or(asked.last_event_id.as_deref());
+    let Some(id) = shown.filter(|id| !id.is_empty()) else { return desk.sessions.open() };
+    let parts = id.rsplit_once('.').and_then(|(token, seq)| Some((token, seq.parse().ok()?)));
+    let (token, seq) = parts.unwrap_or_default();
+    desk.sessions.resume(token, seq)
+}
+
+/// An event on the wire; none: nothing is said.
+fn written(token: &Token, said: Said) -> Option<String> {
+    let token = token.expose();
+    Some(match said {
+        Said::Opened { client, seq } => {
+            let data = serde_json::json!({ "client_id": client, "session": token });
+            format!("retry: {RETRY_MILLIS}\nevent: session\nid: {token}.{seq}\ndata: {data}\n\n")
+        }
+        Said::Told(Told::Push { seq, event }) => {
+            let mut text = format!("event: {}\nid: {token}.{seq}\n", event.name);
+            // JSON may have line breaks between its parts, and each of them ends a line here.
+            for line in event.json().split(['\r', '\n']).filter(|line| !line.is_empty()) {
+                text.push_str("data: ");
+                text.push_str(line);
+                text.push('\n');
+            }
+            text.push('\n');
+            text
+        }
+        Said::Told(Told::Gap { seq, missed }) => {
+            let data = serde_json::json!({ "missed": missed });
+            format!("event: gap\nid: {token}.{seq}\ndata: {data}\n\n")
+        }
+        Said::Heartbeat(_) => ":\n\n".to_owned(),
+        Said::Replaced | Said::Ending => return None,
+    })
+}

@@ -1,0 +1,1 @@
+//! The buffer of one client, held against a model.

@@ -1,0 +1,1 @@
+//! The engine of sessions, held against a model.
