@@ -73,6 +73,9 @@ pub struct NodeConfig {
     /// Turns that run when the node stops have so long to end.
     #[serde(with = "span")]
     pub drain: Duration,
+    /// Pushes wait so long for a gate that is away.
+    #[serde(with = "span")]
+    pub gate_window: Duration,
     /// Objects to be activated at start: `Type/id`.
     pub auto_load: Vec<String>,
     /// The largest component, in bytes.
@@ -101,6 +104,7 @@ impl Default for NodeConfig {
             memory_bytes_max: None,
             queued_bytes_max: 256 << 20,
             drain: Duration::from_secs(10),
+            gate_window: Duration::from_secs(30),
             auto_load: Vec::new(),
             component_bytes_max: 32 << 20,
             compile_parallel: None,

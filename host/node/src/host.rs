@@ -16,7 +16,8 @@ use parking_lot::Mutex;
 use tokio::sync::{Semaphore, oneshot};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use wasmverse_core::{
-    Action, Call, CallError, Durability, ErrorKind, ObjectId, Placement, Reply, ShardCount, ShardId,
+    Action, Call, CallError, Caller, Durability, ErrorKind, ObjectId, Placement, Reply, ShardCount,
+    ShardId,
 };
 use wasmverse_engine::{Engine, TurnId};
 use wasmverse_store::Store;
@@ -29,6 +30,8 @@ use crate::{
     deploy::{Deploys, unstored},
     directory::Directory,
     entry::{Entry, Pushed},
+    gates::Gates,
+    gone::GoneClients,
     known_types::{Revision, Types},
     letter::{self, Admitted, Answer, Letter, ReplyTo, Work},
     logs::LogHub,
@@ -73,6 +76,9 @@ pub(crate) struct Host {
     pub(crate) logs: Arc<LogHub>,
     pub(crate) metrics: Metrics,
     pub(crate) outgoing: Arc<Outgoing>,
+    /// The way to clients.
+    pub(crate) gates: Arc<Gates>,
+    pub(crate) gone: GoneClients,
     /// The tasks of activations.
     pub(crate) activations: TaskTracker,
     /// All other tasks, and what ends them: the writer goes last.
@@ -122,6 +128,8 @@ impl Host {
             asleep: Asleep::new(config.asleep_bytes_max),
             saver: Saver::default(),
             outgoing: Arc::new(Outgoing::new(logs.clone())),
+            gates: Gates::new(config.gate_window),
+            gone: GoneClients::default(),
             logs,
             metrics: Metrics::new(),
             activations: TaskTracker::new(),
@@ -188,6 +196,9 @@ impl Host {
 
     /// Brings a call that nobody waits for.
     pub(crate) fn send(self: &Arc<Self>, call: Call) {
+        if let (Action::ClientsGone(clients), Caller::Platform) = (&call.action, &call.caller) {
+            return self.clients_gone(call.object, clients.clone());
+        }
         let object = call.object.clone();
         if let Err(error) = self.accept(call, ReplyTo::Nobody) {
             ReplyTo::Nobody.answer(&self.metrics, &object, Err(error));
@@ -297,7 +308,7 @@ impl Host {
         let door = self.door.load(Ordering::Relaxed);
         if door != Door::Open as u8 {
             // Until the door is closed, turns under way may still call objects.
-            let inner = matches!(call.caller, wasmverse_core::Caller::Object(_));
+            let inner = matches!(call.caller, Caller::Object(_));
             if door == Door::Closed as u8 || !inner {
                 return Err(letter::stopping());
             }

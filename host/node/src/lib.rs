@@ -12,6 +12,8 @@ mod config;
 mod deploy;
 mod directory;
 mod entry;
+mod gates;
+mod gone;
 mod host;
 mod known_types;
 mod letter;

@@ -21,6 +21,8 @@ use wasmverse_router::Callee;
 
 pub(crate) use stream::LinkStream;
 
+use crate::gates::Gates;
+
 /// Who the node is, as it introduces itself.
 #[derive(Clone, Debug)]
 pub(crate) struct Identity {
@@ -58,6 +60,7 @@ impl Default for Bounds {
 /// Serves the links of all peers.
 pub(crate) struct Links {
     callee: Arc<dyn Callee>,
+    gates: Arc<Gates>,
     hello: Hello,
     bounds: Bounds,
     large: Semaphore,
@@ -75,6 +78,7 @@ pub(crate) struct Ending {
 impl Links {
     pub(crate) fn new(
         callee: Arc<dyn Callee>,
+        gates: Arc<Gates>,
         identity: Identity,
         bounds: Bounds,
         ending: Ending,
@@ -90,7 +94,7 @@ impl Links {
             ..Hello::default()
         };
         let large = Semaphore::new(bounds.large_bytes_max.min(Semaphore::MAX_PERMITS));
-        Self { callee, hello, bounds, large, ending, up }
+        Self { callee, gates, hello, bounds, large, ending, up }
     }
 
     /// Serves one link; the peer has shown the secret already.
@@ -100,6 +104,7 @@ impl Links {
     {
         LinkStream::new(
             Arc::clone(&self.callee),
+            Arc::clone(&self.gates),
             self.hello.clone(),
             self.bounds,
             self.ending.clone(),

@@ -55,7 +55,14 @@ impl Node {
         };
         let callee = std::sync::Arc::new(self.clone());
         let up = self.0.metrics.links.clone();
-        let links = Links::new(callee, identity, Bounds::default(), ending.clone(), up);
+        let links = Links::new(
+            callee,
+            self.0.gates.clone(),
+            identity,
+            Bounds::default(),
+            ending.clone(),
+            up,
+        );
         let service = Service { node: self.clone(), links, ending: ending.clone() };
         // The turns that run when the limit is reached are cut then: their answers still pass.
         let drain = self.config().drain + Duration::from_secs(1);

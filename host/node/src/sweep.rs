@@ -31,12 +31,16 @@ pub(crate) async fn sweep(host: Arc<Host>, end: CancellationToken) {
         Duration::ZERO => PAUSE_MAX,
         idle => (idle / 4).clamp(PAUSE_MIN, PAUSE_MAX),
     };
+    let pause = pause.min((host.config.gate_window / 2).max(PAUSE_MIN));
     while end.run_until_cancelled(tokio::time::sleep(pause)).await.is_some() {
         sweep_once(&host, Instant::now());
     }
 }
 
-fn sweep_once(host: &Host, now: Instant) {
+fn sweep_once(host: &Arc<Host>, now: Instant) {
+    for (object, clients) in host.gates.sweep(now) {
+        host.clients_gone(object, clients);
+    }
     let idle = host.config.idle;
     let (mut sleepy, mut forgotten, mut known) = (Vec::new(), Vec::new(), 0);
     host.directory.each(|entry, inner| {

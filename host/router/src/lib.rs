@@ -12,6 +12,7 @@ mod link;
 mod metrics;
 mod outbox;
 mod peer;
+mod pushes;
 mod router;
 
 use futures_util::future::BoxFuture;

@@ -142,6 +142,7 @@ async fn dial(peer: &Peer, address: &str) -> Result<Link, String> {
     let control = control::client(endpoint.connect_lazy(), peer.bearer.clone());
     let linked = Arc::new(Linked {
         node: NodeId::new(&theirs.id),
+        incarnation: theirs.incarnation,
         address: address.into(),
         cluster: theirs.cluster,
         control,
@@ -151,6 +152,7 @@ async fn dial(peer: &Peer, address: &str) -> Result<Link, String> {
 
 fn hello(peer: &Peer) -> Hello {
     let cluster = peer.latest.load().as_ref().map(|linked| linked.cluster.clone());
+    let taken = peer.pushes.lock();
     Hello {
         protocol: PROTOCOL,
         id: peer.config.id.clone(),
@@ -159,7 +161,8 @@ fn hello(peer: &Peer) -> Hello {
         role: "gate".into(),
         shards: peer.config.shards.get().into(),
         address: peer.config.address.clone(),
-        ..Hello::default()
+        pushes_from: taken.incarnation.clone(),
+        pushes_seen: taken.id,
     }
 }
 
@@ -176,6 +179,7 @@ async fn follow(peer: &Peer, mut link: Link) -> CallError {
     peer.linked.send_replace(Some(Arc::clone(&linked)));
     peer.metrics.links.increment(1.0);
     peer.outbox.open(link.number);
+    peer.met(&linked.incarnation);
     let mut frames = std::mem::take(&mut link.first);
     let end = loop {
         take_in(peer, link.number, frames);
@@ -197,27 +201,25 @@ async fn follow(peer: &Peer, mut link: Link) -> CallError {
 
 fn take_in(peer: &Peer, link: u64, frames: Vec<Frame>) {
     let mut answers = Vec::with_capacity(frames.len());
+    let mut pushed = None;
     for frame in frames {
         match frame.frame {
             Some(Kind::Reply(reply)) => answers.push((reply.id, frame_to_reply(reply))),
             Some(Kind::NotOwner(refused)) => answers.push((refused.id, Err(elsewhere(&refused)))),
+            Some(Kind::Push(push)) => pushed = peer.take_push(push).or(pushed),
             Some(Kind::NoMoreCalls(_)) => {
                 tracing::info!("the node is about to stop: calls wait for the next one");
                 peer.linked.send_replace(None);
                 peer.outbox.hold(link);
             }
             // Nothing that a node sends to a gate yet, or nothing that we know.
-            Some(
-                Kind::Hello(_)
-                | Kind::Call(_)
-                | Kind::Push(_)
-                | Kind::PushAck(_)
-                | Kind::Cancel(_),
-            )
-            | None => {
+            Some(Kind::Hello(_) | Kind::Call(_) | Kind::PushAck(_) | Kind::Cancel(_)) | None => {
                 tracing::debug!("ignored a frame from the node");
             }
         }
+    }
+    if let Some(id) = pushed {
+        peer.outbox.acknowledge(link, id);
     }
     if !answers.is_empty() {
         peer.outbox.settle(answers);

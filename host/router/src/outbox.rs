@@ -17,7 +17,7 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use wasmverse_core::{CallError, ErrorKind, Reply};
 use wasmverse_proto::node::{
-    CallFrame, CancelFrame, Frame, Frames, NoMoreCalls, frame::Frame as Kind,
+    CallFrame, CancelFrame, Frame, Frames, NoMoreCalls, PushAck, frame::Frame as Kind,
 };
 
 use crate::{LinkBounds, metrics::Metrics};
@@ -46,6 +46,8 @@ struct State {
     queue_bytes: usize,
     /// Calls that were written, and whose callers have gone.
     cancels: VecDeque<u64>,
+    /// The last push that was taken, and is to be acknowledged.
+    acknowledged: Option<u64>,
     waiting: IdMap<Waiting>,
     /// Of the latest call.
     id: u64,
@@ -164,6 +166,15 @@ impl Outbox {
         wake(state);
     }
 
+    /// All pushes up to this one are taken.
+    pub(crate) fn acknowledge(&self, link: u64, id: u64) {
+        let mut state = self.state.lock();
+        if state.link == link {
+            state.acknowledged = Some(id);
+        }
+        wake(state);
+    }
+
     /// The peer wants no more calls on this link: they wait for the next one.
     pub(crate) fn hold(&self, link: u64) {
         let mut state = self.state.lock();
@@ -213,6 +224,7 @@ impl Outbox {
         state.link += 1;
         state.stage = Stage::Shut;
         state.cancels.clear();
+        state.acknowledged = None;
         let written = state.waiting.extract_if(|_, waiting| waiting.written);
         let lost = written.map(|(_, w)| (w.answer, Err(error.clone().maybe_executed()))).collect();
         wake(state);
@@ -242,6 +254,7 @@ impl Outbox {
         state.link += 1;
         state.stage = Stage::Shut;
         state.cancels.clear();
+        state.acknowledged = None;
         state.queue.clear();
         state.queue_bytes = 0;
         let ended = std::mem::take(&mut state.waiting).into_values().map(|waiting| {
@@ -285,6 +298,9 @@ impl Outbox {
         if state.stage == Stage::Asked {
             state.stage = Stage::Held;
             frames.push(Frame { frame: Some(Kind::NoMoreCalls(NoMoreCalls {})) });
+        }
+        if let Some(id) = state.acknowledged.take() {
+            frames.push(Frame { frame: Some(Kind::PushAck(PushAck { id })) });
         }
         let cancels = state.cancels.len().min(BATCH_FRAMES_MAX - frames.len());
         let cancels = state.cancels.drain(..cancels);
@@ -353,7 +369,8 @@ fn pop_call(state: &mut State) -> Option<(CallFrame, Instant)> {
 /// message would cost the link.
 fn bytes(frame: &CallFrame) -> usize {
     let texts = frame.method.len() + frame.key.len() + frame.traceparent.len();
-    FRAME_OVERHEAD_BYTES + frame.payload.len() + texts + 300 * frame.chain.len()
+    let clients: usize = frame.clients.iter().map(String::len).sum();
+    FRAME_OVERHEAD_BYTES + frame.payload.len() + texts + clients + 300 * frame.chain.len()
 }
 
 fn overloaded(problem: &str) -> CallError {

@@ -7,6 +7,7 @@ use std::{
 
 use arc_swap::ArcSwapOption;
 use futures_util::{FutureExt as _, future::BoxFuture};
+use parking_lot::Mutex;
 use tokio::{
     sync::{Semaphore, watch},
     time::timeout_at,
@@ -18,6 +19,7 @@ use crate::{
     Audience, Control, RouterConfig, control,
     metrics::Metrics,
     outbox::{Outbox, Ticket},
+    pushes::Taken,
 };
 
 type Answer = Result<Reply, CallError>;
@@ -34,6 +36,8 @@ pub(crate) struct Peer {
     pub(crate) linked: watch::Sender<Option<Arc<Linked>>>,
     /// The same for readers in a hurry; kept while the link is lost.
     pub(crate) latest: ArcSwapOption<Linked>,
+    /// The last push that was taken, and from which incarnation of the node.
+    pub(crate) pushes: Mutex<Taken>,
     /// Why there is no link.
     pub(crate) trouble: ArcSwapOption<CallError>,
     /// A client of the first configured node, for the time before any has answered.
@@ -45,6 +49,7 @@ pub(crate) struct Peer {
 /// A peer that has said hello.
 pub(crate) struct Linked {
     pub(crate) node: NodeId,
+    pub(crate) incarnation: String,
     pub(crate) address: String,
     pub(crate) cluster: String,
     /// On a connection of its own, so that nothing large stands in the way of the link.
@@ -68,6 +73,7 @@ impl Peer {
             metrics,
             linked: watch::Sender::new(None),
             latest: ArcSwapOption::empty(),
+            pushes: Mutex::default(),
             trouble: ArcSwapOption::empty(),
             large: Arc::new(Semaphore::new(bytes)),
             config,

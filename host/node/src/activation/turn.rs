@@ -135,9 +135,11 @@ impl Activation {
 
     /// Pushes and sends, in order.
     fn let_out(&self, effects: Effects) {
-        if !effects.pushes.is_empty() {
-            // Nobody is connected yet: they are accepted and counted.
-            self.host.metrics.pushes.increment(effects.pushes.len() as u64);
+        self.host.metrics.pushes.increment(effects.pushes.len() as u64);
+        for push in effects.pushes {
+            let (dropped, gone) = self.host.gates.push(self.object(), push);
+            self.host.metrics.pushes_dropped.increment(dropped as u64);
+            self.host.clients_gone(self.object().clone(), gone);
         }
         if effects.sends.is_empty() {
             return;

@@ -24,6 +24,8 @@ use wasmverse_proto::{
 };
 use wasmverse_router::Callee;
 
+use crate::gates::{Gates, Line};
+
 use super::{
     Bounds, Ending, draining, overloaded, passable,
     running::{Ended, Running},
@@ -47,6 +49,9 @@ const LAST_CALLS: Duration = Duration::from_secs(2);
 /// One link, as the stream of our answers.
 pub(crate) struct LinkStream<S> {
     callee: Arc<dyn Callee>,
+    gates: Arc<Gates>,
+    /// What is pushed to the clients of the peer, if it is a gate.
+    line: Option<Line>,
     hello: Hello,
     bounds: Bounds,
     inbound: Option<S>,
@@ -92,6 +97,7 @@ enum Stage {
 impl<S: Stream<Item = Result<Frames, Status>> + Unpin> LinkStream<S> {
     pub(super) fn new(
         callee: Arc<dyn Callee>,
+        gates: Arc<Gates>,
         hello: Hello,
         bounds: Bounds,
         ending: Ending,
@@ -100,6 +106,8 @@ impl<S: Stream<Item = Result<Frames, Status>> + Unpin> LinkStream<S> {
     ) -> Self {
         Self {
             callee,
+            gates,
+            line: None,
             hello,
             bounds,
             inbound: Some(inbound),
@@ -145,6 +153,12 @@ impl<S: Stream<Item = Result<Frames, Status>> + Unpin> LinkStream<S> {
                     tracing::info!(peer = theirs.id, role = theirs.role, "a peer has linked up");
                     self.stage = Stage::Open;
                     self.up.increment(1.0);
+                    if theirs.role == "gate" && !theirs.address.is_empty() {
+                        let ours = theirs.pushes_from == self.hello.incarnation;
+                        let seen = if ours { theirs.pushes_seen } else { 0 };
+                        let (address, incarnation) = (&theirs.address, &theirs.incarnation);
+                        self.line = Some(self.gates.attach(address, incarnation, seen));
+                    }
                 }
                 (Some(Kind::Call(frame)), Stage::Open) => self.take_call(frame, now),
                 (Some(Kind::Cancel(frame)), Stage::Open) => {
@@ -153,6 +167,11 @@ impl<S: Stream<Item = Result<Frames, Status>> + Unpin> LinkStream<S> {
                     }
                 }
                 (Some(Kind::NoMoreCalls(_)), Stage::Open) => self.calls = Calls::Over,
+                (Some(Kind::PushAck(ack)), Stage::Open) => {
+                    if let Some(line) = &self.line {
+                        line.acknowledge(ack.id);
+                    }
+                }
                 (_, Stage::Greeted) => {
                     return Err(Status::invalid_argument("the first frame must be a hello"));
                 }
@@ -240,6 +259,16 @@ impl<S: Stream<Item = Result<Frames, Status>> + Unpin> LinkStream<S> {
         cx.waker().wake_by_ref();
     }
 
+    /// Takes what was pushed, as long as the batch has room: the rest waits where it is counted.
+    fn take_pushes(&mut self, cx: &mut Context<'_>) {
+        while !self.is_full()
+            && let Some(line) = &self.line
+            && let Poll::Ready((bytes, frame)) = line.poll_take(cx)
+        {
+            self.put_out(bytes, Kind::Push(frame));
+        }
+    }
+
     fn is_full(&self) -> bool {
         self.out.len() >= BATCH_FRAMES_MAX || self.out_bytes >= BATCH_BYTES_MAX
     }
@@ -294,11 +323,13 @@ impl<S: Stream<Item = Result<Frames, Status>> + Unpin> LinkStream<S> {
             return self.end(Some(status));
         }
         self.look_after_calls(cx);
+        self.take_pushes(cx);
         if let Poll::Ready(frames) = self.batch(cx) {
             return Poll::Ready(Some(Ok(frames)));
         }
         let no_more = matches!(self.calls, Calls::Over) || self.inbound.is_none();
-        if no_more && self.running.is_empty() && self.out.is_empty() {
+        let pushed = self.inbound.is_none() || self.line.as_ref().is_none_or(Line::is_flushed);
+        if no_more && self.running.is_empty() && self.out.is_empty() && pushed {
             return self.end(None);
         }
         Poll::Pending
@@ -308,6 +339,7 @@ impl<S: Stream<Item = Result<Frames, Status>> + Unpin> LinkStream<S> {
     fn end(&mut self, why: Option<Status>) -> Poll<Option<Result<Frames, Status>>> {
         self.close();
         self.inbound = None;
+        self.line = None;
         self.running.clear();
         self.handles.clear();
         Poll::Ready(why.map(Err))

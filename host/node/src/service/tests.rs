@@ -42,10 +42,16 @@ impl Stage {
             secret: Some("s3cret".into()),
             id: "g1".into(),
             incarnation: "1".into(),
+            address: "g1".into(),
             shards: ShardCount::default(),
             bounds: LinkBounds::default(),
         };
-        let router = Router::remote(router, &tasks, CancellationToken::new());
+        let router = Router::remote(
+            router,
+            Arc::new(crate::gates::tests::Nobody),
+            &tasks,
+            CancellationToken::new(),
+        );
         Self { node, router, address, shutdown, served, _data: data }
     }
 

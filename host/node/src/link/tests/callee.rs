@@ -9,6 +9,8 @@ use tokio::sync::{Semaphore, watch};
 use wasmverse_core::{Action, Call, CallError, ErrorKind, Reply};
 use wasmverse_router::Callee;
 
+use crate::gates::Gates;
+
 /// - `echo` answers its argument;
 /// - `gated` answers its argument once the gate is opened;
 /// - `slow` answers its argument after two milliseconds;
@@ -22,6 +24,7 @@ pub(super) struct Fake {
     pub(super) seen: Arc<Mutex<Vec<Call>>>,
     pub(super) arrived: watch::Sender<usize>,
     pub(super) gate: Arc<Semaphore>,
+    pub(super) gates: Arc<Gates>,
     /// Calls that were dropped before they were answered.
     pub(super) dropped: watch::Sender<usize>,
 }
@@ -32,6 +35,7 @@ impl Fake {
             seen: Arc::default(),
             arrived: watch::Sender::new(0),
             gate: Arc::new(Semaphore::new(0)),
+            gates: Gates::new(Duration::from_secs(3600)),
             dropped: watch::Sender::new(0),
         }
     }

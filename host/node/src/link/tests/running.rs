@@ -21,6 +21,7 @@ use wasmverse_router::{LinkBounds, Router, RouterConfig};
 
 use super::callee::Fake;
 use crate::{
+    gates::tests::Nobody,
     link::{Bounds, Ending, Identity, LinkStream, Links},
     serve::serve,
 };
@@ -67,6 +68,7 @@ impl Running {
         };
         let links = Links::new(
             Arc::new(fake.clone()),
+            fake.gates.clone(),
             identity,
             setup.bounds,
             ending.clone(),
@@ -95,13 +97,14 @@ pub(super) fn config(nodes: &[SocketAddr]) -> RouterConfig {
         secret: None,
         id: "g1".into(),
         incarnation: "1".into(),
+        address: "g1".into(),
         shards: ShardCount::default(),
         bounds: LinkBounds::default(),
     }
 }
 
 pub(super) fn router(config: RouterConfig, tasks: &TaskTracker) -> Router {
-    Router::remote(config, tasks, CancellationToken::new())
+    Router::remote(config, Arc::new(Nobody), tasks, CancellationToken::new())
 }
 
 pub(super) fn call(id: &str, method: &str, payload: impl Into<Bytes>) -> Call {

@@ -22,7 +22,14 @@ fn links(fake: &Fake, bounds: Bounds) -> Links {
         shards: ShardCount::default(),
     };
     let callee = Arc::new(fake.clone());
-    Links::new(callee, identity, bounds, Ending::default(), metrics::Gauge::noop())
+    Links::new(
+        callee,
+        fake.gates.clone(),
+        identity,
+        bounds,
+        Ending::default(),
+        metrics::Gauge::noop(),
+    )
 }
 
 fn hello() -> Kind {

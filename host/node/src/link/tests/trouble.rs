@@ -301,7 +301,12 @@ async fn a_router_that_ends_answers_all_who_wait() {
     let tasks = TaskTracker::new();
     let node = Running::start(Setup::default(), &tasks).await;
     let (own, shutdown) = (TaskTracker::new(), tokio_util::sync::CancellationToken::new());
-    let router = wasmverse_router::Router::remote(config(&[node.address]), &own, shutdown.clone());
+    let router = wasmverse_router::Router::remote(
+        config(&[node.address]),
+        Arc::new(crate::gates::tests::Nobody),
+        &own,
+        shutdown.clone(),
+    );
     let calling = tasks.spawn(router.call(call("a", "gated", "")));
     node.fake.arrived(1).await;
     shutdown.cancel();

@@ -1,0 +1,329 @@
+//! The gates that are linked up, and the pushes on their way to each: in order, bounded, and kept
+//! until the gate has taken them, so that a lost link neither loses nor doubles any.
+
+use std::{
+    collections::VecDeque,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+    time::{Duration, Instant},
+};
+
+use fnv::{FnvHashMap, FnvHashSet};
+use parking_lot::Mutex;
+use wasmverse_core::{ObjectId, Push, PushTo};
+use wasmverse_proto::{convert::object_to_ref, node::PushFrame};
+
+/// What may wait for one gate: frames, and bytes.
+const FRAMES_MAX: usize = 65_536;
+const BYTES_MAX: usize = 64 << 20;
+/// The ids of clients that one frame carries, in bytes.
+const IDS_BYTES_MAX: usize = 256 << 10;
+/// Clients of one gate whose losses are told apart; beyond it all its clients are told.
+const LOST_CLIENTS_MAX: usize = 10_000;
+/// Gates that nobody has seen yet, but that may be about to come.
+const UNSEEN_MAX: usize = 64;
+/// About what a frame holds beside payload and ids.
+const FRAME_BYTES: usize = 128;
+
+/// Clients that are not there (any more), and the object that pushed to them.
+pub(crate) type Gone = (ObjectId, Vec<Arc<str>>);
+
+/// The gates of this node's clients.
+pub(crate) struct Gates {
+    state: Mutex<FnvHashMap<Arc<str>, Gate>>,
+    began: Instant,
+    /// How long pushes wait for a gate that is away.
+    window: Duration,
+}
+
+struct Gate {
+    incarnation: String,
+    /// What is not acknowledged yet, the earliest first.
+    frames: VecDeque<Queued>,
+    /// So many of them are written to the link.
+    written: usize,
+    bytes: usize,
+    last_id: u64,
+    /// Counts links: only the latest counts.
+    link: u64,
+    /// Since when it is away; none: it is linked.
+    away_since: Option<Instant>,
+    waker: Option<Waker>,
+    lost: Option<Lost>,
+}
+
+struct Queued {
+    frame: PushFrame,
+    bytes: usize,
+    from: ObjectId,
+}
+
+/// Who must be told of pushes that were dropped.
+enum Lost {
+    Clients(FnvHashSet<String>),
+    Everyone,
+}
+
+/// One link from a gate.
+pub(crate) struct Line {
+    gates: Arc<Gates>,
+    address: Arc<str>,
+    link: u64,
+}
+
+impl Gates {
+    pub(crate) fn new(window: Duration) -> Arc<Self> {
+        Arc::new(Self { state: Mutex::default(), began: Instant::now(), window })
+    }
+
+    /// Queues a push for the gates of its clients. How many pushes were dropped, and the clients
+    /// that have no gate.
+    pub(crate) fn push(&self, from: &ObjectId, push: Push) -> (usize, Vec<Arc<str>>) {
+        let now = Instant::now();
+        let mut gone = Vec::new();
+        let (mut dropped, mut wakers) = (0, Vec::new());
+        let mut state = self.state.lock();
+        match &push.to {
+            PushTo::Everyone => {
+                for gate in state.values_mut() {
+                    dropped += usize::from(!gate.queue(from, &push, Vec::new()));
+                    wakers.extend(gate.waker.take());
+                }
+            }
+            PushTo::Clients(clients) => {
+                for (address, clients) in by_gate(clients, &mut gone) {
+                    let Some(gate) = self.find(&mut state, address, now) else {
+                        gone.extend(clients.iter().map(|client| Arc::clone(client)));
+                        continue;
+                    };
+                    for clients in in_pieces(&clients) {
+                        dropped += usize::from(!gate.queue(from, &push, clients));
+                    }
+                    wakers.extend(gate.waker.take());
+                }
+            }
+        }
+        drop(state);
+        wakers.into_iter().for_each(Waker::wake);
+        (dropped, gone)
+    }
+
+    /// A gate has linked up, and has taken all pushes up to `seen`.
+    pub(crate) fn attach(self: &Arc<Self>, address: &str, incarnation: &str, seen: u64) -> Line {
+        let mut state = self.state.lock();
+        let address: Arc<str> = address.into();
+        let gate = state.entry(Arc::clone(&address)).or_insert_with(Gate::new);
+        if gate.incarnation == incarnation {
+            gate.acknowledge(seen);
+        } else {
+            // What was meant for all clients was meant for those of the gate before.
+            gate.frames.retain(|queued| !queued.frame.clients.is_empty());
+            gate.bytes = gate.frames.iter().map(|queued| queued.bytes).sum();
+            gate.incarnation = incarnation.into();
+        }
+        gate.written = 0;
+        gate.link += 1;
+        gate.away_since = None;
+        let (link, waker) = (gate.link, gate.waker.take());
+        drop(state);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        Line { gates: Arc::clone(self), address, link }
+    }
+
+    /// Gives up on the gates that stayed away for too long: their clients are gone.
+    pub(crate) fn sweep(&self, now: Instant) -> Vec<Gone> {
+        let mut state = self.state.lock();
+        let over = state.extract_if(|_, gate| gate.is_over(now, self.window));
+        let frames = over.flat_map(|(_, gate)| gate.frames);
+        let gone = frames.map(|Queued { frame, from, .. }| {
+            (from, frame.clients.into_iter().map(Into::into).collect())
+        });
+        gone.collect()
+    }
+
+    /// The gate at an address; one that was never seen may be about to come while the node is
+    /// young.
+    fn find<'a>(
+        &self,
+        state: &'a mut FnvHashMap<Arc<str>, Gate>,
+        address: &str,
+        now: Instant,
+    ) -> Option<&'a mut Gate> {
+        if !state.contains_key(address) {
+            let is_young = now.saturating_duration_since(self.began) < self.window;
+            if !is_young || state.len() >= UNSEEN_MAX {
+                return None;
+            }
+            state.insert(address.into(), Gate::new());
+        }
+        state.get_mut(address).filter(|gate| !gate.is_over(now, self.window))
+    }
+}
+
+impl Gate {
+    fn new() -> Self {
+        Self {
+            incarnation: String::new(),
+            frames: VecDeque::new(),
+            written: 0,
+            bytes: 0,
+            last_id: 0,
+            link: 0,
+            away_since: Some(Instant::now()),
+            waker: None,
+            lost: None,
+        }
+    }
+
+    fn is_over(&self, now: Instant, window: Duration) -> bool {
+        self.away_since.is_some_and(|since| now.saturating_duration_since(since) >= window)
+    }
+
+    /// `false`: there was no room; its clients will be told.
+    fn queue(&mut self, from: &ObjectId, push: &Push, clients: Vec<String>) -> bool {
+        let ids: usize = clients.iter().map(String::len).sum();
+        let bytes = FRAME_BYTES + push.payload.len() + ids;
+        if self.frames.len() >= FRAMES_MAX || self.bytes + bytes > BYTES_MAX {
+            self.lose(clients);
+            return false;
+        }
+        self.tell_lost(from);
+        let frame = PushFrame {
+            from: Some(object_to_ref(from)),
+            clients,
+            event: (*push.event).into(),
+            payload: push.payload.clone(),
+            ..PushFrame::default()
+        };
+        self.add(frame, bytes, from);
+        true
+    }
+
+    fn add(&mut self, mut frame: PushFrame, bytes: usize, from: &ObjectId) {
+        self.last_id += 1;
+        frame.id = self.last_id;
+        self.bytes += bytes;
+        self.frames.push_back(Queued { frame, bytes, from: from.clone() });
+    }
+
+    fn lose(&mut self, clients: Vec<String>) {
+        let lost = self.lost.get_or_insert_with(|| Lost::Clients(FnvHashSet::default()));
+        match lost {
+            Lost::Clients(known) if !clients.is_empty() => {
+                known.extend(clients);
+                if known.len() > LOST_CLIENTS_MAX {
+                    *lost = Lost::Everyone;
+                }
+            }
+            Lost::Clients(_) | Lost::Everyone => *lost = Lost::Everyone,
+        }
+    }
+
+    /// Before anything else is told: what was dropped.
+    fn tell_lost(&mut self, from: &ObjectId) {
+        let clients = match self.lost.take() {
+            None => return,
+            Some(Lost::Everyone) => Vec::new(),
+            Some(Lost::Clients(clients)) => clients.into_iter().collect(),
+        };
+        let bytes = FRAME_BYTES + clients.iter().map(String::len).sum::<usize>();
+        let from_ref = Some(object_to_ref(from));
+        self.add(
+            PushFrame { from: from_ref, clients, lost: true, ..PushFrame::default() },
+            bytes,
+            from,
+        );
+    }
+
+    fn acknowledge(&mut self, id: u64) {
+        while self.frames.front().is_some_and(|queued| queued.frame.id <= id) {
+            if let Some(queued) = self.frames.pop_front() {
+                self.bytes -= queued.bytes;
+                self.written = self.written.saturating_sub(1);
+            }
+        }
+    }
+}
+
+impl Line {
+    /// The next frame to write, and about what it holds, in bytes.
+    pub(crate) fn poll_take(&self, cx: &mut Context<'_>) -> Poll<(usize, PushFrame)> {
+        let mut state = self.gates.state.lock();
+        let Some(gate) = state.get_mut(&self.address).filter(|gate| gate.link == self.link) else {
+            return Poll::Pending;
+        };
+        if gate.written == gate.frames.len()
+            && let Some(from) = gate.frames.back().map(|queued| queued.from.clone())
+        {
+            gate.tell_lost(&from);
+        }
+        if let Some(queued) = gate.frames.get(gate.written) {
+            gate.written += 1;
+            return Poll::Ready((queued.bytes, queued.frame.clone()));
+        }
+        match &mut gate.waker {
+            Some(waker) => waker.clone_from(cx.waker()),
+            none => *none = Some(cx.waker().clone()),
+        }
+        Poll::Pending
+    }
+
+    /// Whether the gate has taken all that was pushed.
+    pub(crate) fn is_flushed(&self) -> bool {
+        let state = self.gates.state.lock();
+        state.get(&self.address).is_none_or(|gate| gate.frames.is_empty())
+    }
+
+    /// The gate has taken all up to this one.
+    pub(crate) fn acknowledge(&self, id: u64) {
+        if let Some(gate) = self.gates.state.lock().get_mut(&self.address) {
+            gate.acknowledge(id);
+        }
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        let mut state = self.gates.state.lock();
+        if let Some(gate) = state.get_mut(&self.address).filter(|gate| gate.link == self.link) {
+            gate.away_since = Some(Instant::now());
+            gate.waker = None;
+        }
+    }
+}
+
+/// Clients by the address of their gate; what is no client's id goes to `gone`.
+fn by_gate<'a>(
+    clients: &'a [Arc<str>],
+    gone: &mut Vec<Arc<str>>,
+) -> FnvHashMap<&'a str, Vec<&'a Arc<str>>> {
+    let mut gates: FnvHashMap<&str, Vec<&Arc<str>>> = FnvHashMap::default();
+    for client in clients {
+        match client.rsplit_once('/') {
+            Some((address, _)) => gates.entry(address).or_default().push(client),
+            None => gone.push(Arc::clone(client)),
+        }
+    }
+    gates
+}
+
+/// Ids in as many lists as frames must carry them.
+fn in_pieces(clients: &[&Arc<str>]) -> Vec<Vec<String>> {
+    let (mut pieces, mut bytes) = (vec![Vec::new()], 0);
+    for client in clients {
+        if bytes + client.len() > IDS_BYTES_MAX {
+            pieces.push(Vec::new());
+            bytes = 0;
+        }
+        bytes += client.len();
+        if let Some(piece) = pieces.last_mut() {
+            piece.push(client.to_string());
+        }
+    }
+    pieces
+}
+
+#[cfg(test)]
+pub(crate) mod tests;
