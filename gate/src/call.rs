@@ -1,13 +1,10 @@
 //! The desk behind both surfaces: requests come here as `core::Call`s, whatever they came in by.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Instant};
 
 use bytes::Bytes;
 use futures_util::future::Either;
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 use wasmverse_core::{
     Action, Call, CallError, Caller, Chain, ErrorKind, Invocation, ObjectId, Reply,
@@ -44,14 +41,8 @@ pub(crate) struct Desk {
     pub(crate) timeouts: Timeouts,
     /// The largest request.
     pub(crate) body_bytes_max: usize,
-    /// How long a client may read nothing of what it is sent.
-    pub(crate) write_timeout: Duration,
     /// The files to show to browsers.
     pub(crate) static_dir: Option<std::path::PathBuf>,
-    /// What the end waits for.
-    pub(crate) requests: TaskTracker,
-    /// Turns when what is under way has had its time.
-    pub(crate) killing: CancellationToken,
     /// Turns when open-ended answers should end.
     pub(crate) ending: CancellationToken,
 }

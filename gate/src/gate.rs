@@ -1,6 +1,10 @@
 //! A gate at work: its listeners, its way to a node, and the order in which it ends.
 
-use std::{net::SocketAddr, sync::Arc, time::{Duration, Instant}};
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use anyhow::Context as _;
 use tokio::net::{TcpListener, TcpSocket};
@@ -145,8 +149,7 @@ impl Closed {
     fn new(config: &Config, addresses: Addresses, shutdown: &Shutdown) -> anyhow::Result<Self> {
         let (requests, links) = (TaskTracker::new(), CancellationToken::new());
         let killing = CancellationToken::new();
-        let (desk, readiness) =
-            desk(config, addresses, shutdown, (&requests, &killing), links.clone())?;
+        let (desk, readiness) = desk(config, addresses, shutdown, links.clone())?;
         let server = |http2_only, surface| Server {
             http2_only,
             connections_max: config.gate.connections_max,
@@ -194,7 +197,6 @@ fn desk(
     config: &Config,
     addresses: Addresses,
     shutdown: &Shutdown,
-    (requests, killing): (&TaskTracker, &CancellationToken),
     links: CancellationToken,
 ) -> anyhow::Result<(Arc<Desk>, Readiness)> {
     let gate = &config.gate;
@@ -233,10 +235,7 @@ fn desk(
         meter: Meter::new(),
         timeouts: Timeouts { default: gate.default_timeout, max: gate.timeout_max },
         body_bytes_max: gate.body_bytes_max,
-        write_timeout: gate.write_timeout,
         static_dir: gate.static_dir.as_ref().map(Into::into),
-        requests: requests.clone(),
-        killing: killing.clone(),
         ending: shutdown.token(),
         sessions,
         router,

@@ -107,13 +107,14 @@ fn cors(origins: &[String]) -> anyhow::Result<Option<CorsLayer>> {
         });
         AllowOrigin::list(values.collect::<Result<Vec<_>, _>>()?)
     };
-    let headers = [terms::KEY, terms::TIMEOUT, terms::SESSION, terms::TRACEPARENT]
-        .map(HeaderName::from_static);
+    let headers =
+        [terms::KEY, terms::TIMEOUT, terms::SESSION, terms::TRACEPARENT, events::LAST_EVENT_ID]
+            .map(HeaderName::from_static);
     Ok(Some(
         CorsLayer::new()
             .allow_origin(allowed)
             .allow_methods([Method::GET, Method::POST, Method::PUT, Method::DELETE])
-            .allow_headers(headers.into_iter().chain([header::CONTENT_TYPE, HeaderName::from_static("last-event-id")]).collect::<Vec<_>>())
+            .allow_headers(headers.into_iter().chain([header::CONTENT_TYPE]).collect::<Vec<_>>())
             .expose_headers([header::RETRY_AFTER]),
     ))
 }

@@ -15,6 +15,7 @@ mod grpc;
 mod http;
 mod metrics;
 mod openapi;
+mod seat;
 mod serve;
 mod sessions;
 mod unread;

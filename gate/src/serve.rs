@@ -16,6 +16,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use http::header::UPGRADE;
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
@@ -31,6 +32,7 @@ use tower::Service;
 
 use crate::{
     budget::Budget,
+    seat::{Seat, Seated},
     unread::{Unread, Watched},
 };
 
@@ -89,20 +91,22 @@ impl Server {
             let Some((stream, permit)) = self.stopping.run_until_cancelled(accepting).await else {
                 return;
             };
-            let connection = self.connection(stream, service.clone());
-            let connections = self.connections.clone();
-            self.tasks.spawn(async move {
-                connections.increment(1.0);
-                connection.await;
-                connections.decrement(1.0);
-                drop(permit);
-            });
+            // Nobody closes the semaphore.
+            let Ok(permit) = permit else { return };
+            let Self { write_timeout, killing, connections, .. } = self.clone();
+            let seat = Seat::new(permit, write_timeout, killing, connections, &self.tasks);
+            self.tasks.spawn(self.connection(
+                Seated::new(stream, Arc::clone(&seat)),
+                seat,
+                service.clone(),
+            ));
         }
     }
 
     fn connection<S, B>(
         &self,
-        stream: TcpStream,
+        stream: Seated,
+        seat: Arc<Seat>,
         service: S,
     ) -> impl Future<Output = ()> + Send + use<S, B>
     where
@@ -120,8 +124,11 @@ impl Server {
         let noted = Arc::clone(&begun);
         let unread = Arc::<Unread>::default();
         let (watched, budget) = (Arc::clone(&unread), self.budget.clone());
-        let service = service_fn(move |request| {
+        let service = service_fn(move |mut request: http::Request<Incoming>| {
             noted.store(true, Relaxed);
+            if request.headers().contains_key(UPGRADE) {
+                request.extensions_mut().insert(Arc::clone(&seat));
+            }
             // Our services are always ready: they queue nothing themselves.
             let answering = service.clone().call(request);
             let (unread, budget) = (Arc::clone(&watched), budget.clone());

@@ -13,7 +13,8 @@ use crate::{
 /// # Errors
 /// `invalid-argument` for a timeout that is none, `unauthenticated` for a session.
 pub(crate) fn terms(desk: &Desk, metadata: &MetadataMap) -> Result<Terms, CallError> {
-    let client = metadata.get("wasmverse-session")
+    let client = metadata
+        .get("wasmverse-session")
         .map(|token| desk.sessions.client(token.to_str().unwrap_or_default()))
         .transpose()?;
     let asked = metadata.get("grpc-timeout").map(|value| {

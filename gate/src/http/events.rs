@@ -12,21 +12,22 @@ use axum::{
 };
 use futures_util::StreamExt as _;
 use serde::Deserialize;
-use wasmverse_core::CallError;
+use wasmverse_core::{CallError, ErrorKind};
 
-use super::{
-    error::Refusal,
-    query::parameters,
-    terms::{check_page, text},
-};
+use super::{error::Refusal, query::parameters, terms::check_page};
 use crate::{
     call::Desk,
     metrics::{Operation, Surface},
-    sessions::{Attached, Said, Talk, Told, Token},
+    sessions::{Attached, Said, Talk, Token, Told},
 };
 
+/// What a browser shows when it comes back.
+pub(crate) const LAST_EVENT_ID: &str = "last-event-id";
 /// A browser that has lost its connection waits for so long, in milliseconds.
 const RETRY_MILLIS: u32 = 1000;
+/// One whose session was resumed elsewhere waits for so long: both would take it from each other
+/// for ever.
+const REPLACED_RETRY_MILLIS: u32 = 3_600_000;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -44,9 +45,7 @@ pub(crate) async fn events(
     measure.end(&attached);
     let talk = Talk::new(attached?, &desk.ending);
     let token = talk.attached().token.clone();
-    let events = talk.filter_map(move |said| {
-        std::future::ready(written(&token, said).map(Ok::<_, Infallible>))
-    });
+    let events = talk.map(move |said| Ok::<_, Infallible>(written(&token, said)));
     let mut response = Response::new(Body::from_stream(events));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
@@ -58,18 +57,32 @@ pub(crate) async fn events(
 
 fn attach(desk: &Desk, headers: &HeaderMap, uri: &Uri) -> Result<Attached, CallError> {
     check_page(desk, headers, uri)?;
+    keep_other_sites_out(headers)?;
     let asked: Parameters = parameters(uri)?;
-    let shown = text(headers, "last-event-id")?.or(asked.last_event_id.as_deref());
+    // What a browser shows is newer than what its page wrote into the address. Whatever cannot be
+    // resumed begins with a gap.
+    let header = headers.get(LAST_EVENT_ID).map(|id| id.to_str().unwrap_or("?"));
+    let shown = header.or(asked.last_event_id.as_deref());
     let Some(id) = shown.filter(|id| !id.is_empty()) else { return desk.sessions.open() };
     let parts = id.rsplit_once('.').and_then(|(token, seq)| Some((token, seq.parse().ok()?)));
     let (token, seq) = parts.unwrap_or_default();
     desk.sessions.resume(token, seq)
 }
 
-/// An event on the wire; none: nothing is said.
-fn written(token: &Token, said: Said) -> Option<String> {
+/// What pages of other sites embed or link to has no `Origin`, but each would take a session.
+fn keep_other_sites_out(headers: &HeaderMap) -> Result<(), CallError> {
+    let site = headers.get("sec-fetch-site").is_some_and(|site| site == "cross-site");
+    if site && !headers.contains_key(header::ORIGIN) {
+        let problem = "pages of other sites may not open sessions here";
+        return Err(CallError::new(ErrorKind::Denied, problem));
+    }
+    Ok(())
+}
+
+/// An event on the wire.
+fn written(token: &Token, said: Said) -> String {
     let token = token.expose();
-    Some(match said {
+    match said {
         Said::Opened { client, seq } => {
             let data = serde_json::json!({ "client_id": client, "session": token });
             format!("retry: {RETRY_MILLIS}\nevent: session\nid: {token}.{seq}\ndata: {data}\n\n")
@@ -90,6 +103,7 @@ fn written(token: &Token, said: Said) -> Option<String> {
             format!("event: gap\nid: {token}.{seq}\ndata: {data}\n\n")
         }
         Said::Heartbeat(_) => ":\n\n".to_owned(),
-        Said::Replaced | Said::Ending => return None,
-    })
+        Said::Replaced => format!("retry: {REPLACED_RETRY_MILLIS}\n: resumed elsewhere\n\n"),
+        Said::Ending => ": the gate ends\n\n".to_owned(),
+    }
 }

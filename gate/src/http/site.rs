@@ -8,6 +8,7 @@ use axum::{
     http::{HeaderValue, Method, StatusCode, header},
     response::Response,
 };
+use percent_encoding::percent_decode_str;
 use tower::ServiceExt as _;
 use tower_http::services::ServeDir;
 
@@ -28,11 +29,16 @@ pub(crate) async fn file(
     let Some(folder) = &desk.static_dir else { return Err(no_route().await) };
     let path = request.uri().path().to_owned();
     let reads = [Method::GET, Method::HEAD].contains(request.method());
-    if !reads || path.starts_with("/v1/") || path.contains("/.") {
+    if !reads || !is_plain(&path) {
         return Err(no_route().await);
     }
-    let Ok(found) = ServeDir::new(folder).oneshot(request).await;
-    if found.status() == StatusCode::NOT_FOUND {
+    // A folder is none of its files; only the site itself has a page.
+    let files = ServeDir::new(folder).append_index_html_on_directories(path == "/");
+    let Ok(found) = files.oneshot(request).await;
+    let status = found.status();
+    if status.is_redirection() && status != StatusCode::NOT_MODIFIED
+        || [StatusCode::NOT_FOUND, StatusCode::BAD_REQUEST].contains(&status)
+    {
         return Err(no_route().await);
     }
     let mut response = found.map(Body::new);
@@ -47,4 +53,18 @@ pub(crate) async fn file(
         response.headers_mut().insert(name, HeaderValue::from_static(value));
     }
     Ok(response)
+}
+
+/// Whether a path may name a file: none of ours, none that is hidden, and nothing that file systems
+/// or browsers read otherwise than it looks.
+fn is_plain(path: &str) -> bool {
+    let Ok(path) = percent_decode_str(path).decode_utf8() else { return false };
+    let mut pieces = path.split('/').skip(1);
+    let is_odd = |piece: &str| {
+        piece.starts_with('.') || piece.contains('\\') || piece.contains(char::is_control)
+    };
+    path == "/"
+        || path.starts_with('/')
+            && !path.starts_with("/v1/")
+            && pieces.all(|piece| !piece.is_empty() && !is_odd(piece))
 }

@@ -1,14 +1,16 @@
 //! `GET /v1/ws`: a session over WebSocket, with calls on the same connection.
+//!
+//! Two sides take turns in one task: one hears frames and begins their calls, the other speaks.
+//! Whatever is said passes a short queue: while the client reads nothing, nothing of it is read.
 
 mod frame;
+mod hear;
+mod speak;
 
-use std::{
-    ops::ControlFlow,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, sync::atomic::AtomicU32, time::Duration};
 
 use axum::{
+    Extension,
     extract::{
         State,
         ws::{
@@ -18,249 +20,165 @@ use axum::{
     http::{HeaderMap, Uri},
     response::Response,
 };
-use bytes::Bytes;
-use futures_util::{
-    FutureExt as _, SinkExt as _, StreamExt as _,
-    future::BoxFuture,
-    stream::{FuturesUnordered, SplitSink, SplitStream},
-};
-use tokio::time::timeout;
+use futures_util::{SinkExt as _, StreamExt as _, stream::SplitStream};
+use tokio::{sync::mpsc, time::timeout};
 use wasmverse_core::{CallError, ErrorKind};
 
 use super::{error::Refusal, terms::check_page};
 use crate::{
     call::Desk,
     metrics::{Operation, Surface},
-    sessions::{Attached, Said, Talk, Told},
+    seat::Seat,
+    sessions::{Attached, Talk},
 };
-use frame::Asked;
+use frame::{Asked, Opening};
+use hear::Ear;
+use speak::Mouth;
 
 /// A client that wants to resume says so within this time.
 const FIRST_FRAME_WITHIN: Duration = Duration::from_millis(300);
-/// Calls of one connection under way; beyond it no further one is read.
-const CALLS_MAX: usize = 1024;
+/// Both sides have so long to say farewell.
+const FAREWELL: Duration = Duration::from_secs(1);
+/// Answers that wait to be sent; beyond it nothing is read.
+const ANSWERS_MAX: usize = 64;
 /// What surrounds a payload in a frame.
 const ENVELOPE_BYTES: usize = 64 << 10;
-/// What a quiet connection holds for reading, and for writing.
-const BUFFER_BYTES: usize = 4 << 10;
+/// What a quiet connection holds for reading.
+const READ_BUFFER_BYTES: usize = 4 << 10;
+/// What is written at once.
+const WRITE_BUFFER_BYTES: usize = 16 << 10;
 
-mod close {
-    pub(super) const AWAY: u16 = 1001;
-    pub(super) const TRY_LATER: u16 = 1013;
-    pub(super) const REPLACED: u16 = 4001;
+/// Why a connection ends, as its client is told.
+#[derive(Clone, Copy, Debug)]
+enum End {
+    /// There is nobody to tell.
+    Gone,
+    Code(u16, &'static str),
+}
+
+impl End {
+    const AWAY: Self = Self::Code(1001, "the gate ends");
+    const PROTOCOL: Self = Self::Code(1002, "that is no WebSocket");
+    const NO_TEXT: Self = Self::Code(1007, "that is no UTF-8");
+    const TOO_LARGE: Self = Self::Code(1009, "the frame is too large");
+    const TRY_LATER: Self = Self::Code(1013, "too many sessions");
+    const REPLACED: Self = Self::Code(4001, "resumed elsewhere");
 }
 
 /// Turns a request into a connection of frames.
 pub(crate) async fn socket(
     State(desk): State<Arc<Desk>>,
+    seat: Option<Extension<Arc<Seat>>>,
     uri: Uri,
     headers: HeaderMap,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, Refusal> {
     check_page(&desk, &headers, &uri)?;
     let upgrade = upgrade.map_err(|rejection| {
-        CallError::new(ErrorKind::InvalidArgument, format!("{rejection}: this is a WebSocket"))
+        let problem = format!("this is a WebSocket: {}", rejection.body_text());
+        let error = CallError::new(ErrorKind::InvalidArgument, problem);
+        Refusal::with_status(rejection.status(), error)
     })?;
+    let Some(Extension(seat)) = seat else {
+        return Err(CallError::new(ErrorKind::Internal, "this connection has no seat").into());
+    };
     let bytes_max = desk.body_bytes_max + ENVELOPE_BYTES;
-    // Whoever waits for requests to end waits for this connection, too.
-    let under_way = desk.requests.token();
     Ok(upgrade
         .max_message_size(bytes_max)
         .max_frame_size(bytes_max)
-        .read_buffer_size(BUFFER_BYTES)
-        .write_buffer_size(0)
+        .read_buffer_size(READ_BUFFER_BYTES)
+        .write_buffer_size(WRITE_BUFFER_BYTES)
+        // Who waits for connections to end waits for this one, since it keeps the seat.
         .on_upgrade(async move |socket| {
-            let killing = desk.killing.clone();
-            killing.run_until_cancelled(converse(&desk, socket)).await;
-            drop(under_way);
+            seat.killing.run_until_cancelled(converse(&desk, &seat, socket)).await;
         }))
 }
 
-async fn converse(desk: &Arc<Desk>, socket: WebSocket) {
-    let (sink, mut frames) = socket.split();
-    let Some(first) = first(&mut frames).await else { return };
-    let is_opening = first.as_ref().is_some_and(|asked| asked.is_about_session());
-    let attached = match first.as_ref().filter(|_| is_opening).and_then(Asked::resumed) {
-        Some((token, seq)) => desk.sessions.resume(token, seq),
-        None => desk.sessions.open(),
+async fn converse(desk: &Arc<Desk>, seat: &Seat, socket: WebSocket) {
+    let (mut sink, mut frames) = socket.split();
+    let end = match first(desk, &mut frames).await {
+        Err(end) => end,
+        Ok((first, opening)) => match attach(desk, opening) {
+            Ok(attached) => {
+                let mouth = Mouth::new(desk, seat, &mut sink);
+                talk(desk, attached, mouth, &mut frames, first).await
+            }
+            Err(error) => {
+                let refused = Message::Text(frame::failure(None, &error).into());
+                match timeout(seat.write_timeout, sink.send(refused)).await {
+                    Ok(Ok(())) => End::TRY_LATER,
+                    _ => End::Gone,
+                }
+            }
+        },
     };
-    let heartbeats = first.as_ref().is_some_and(|asked| asked.heartbeat);
-    let measure = desk.meter.begin(Surface::Http, Operation::Session);
-    measure.end(&attached);
-    let mut sink = Sink { sink, patience: desk.write_timeout };
-    let attached = match attached {
-        Ok(attached) => attached,
-        Err(error) => {
-            sink.say(frame::failure(None, error)).await;
-            return sink.close(close::TRY_LATER, "too many sessions").await;
+    let farewell = async {
+        if let End::Code(code, reason) = end {
+            let close = CloseFrame { code, reason: reason.into() };
+            if sink.send(Message::Close(Some(close))).await.is_err() {
+                return;
+            }
         }
+        // What is not read yet would cut off what was said last.
+        while let Some(Ok(_)) = frames.next().await {}
     };
-    let first = first.filter(|_| !is_opening);
-    Conversation::new(desk, attached, sink, frames, heartbeats).run(first).await;
+    // Not in time: it is gone all the same.
+    let _ = timeout(FAREWELL, farewell).await;
 }
 
-/// The first frame, if one comes soon: `None` within: none came. `None`: the client is gone.
-async fn first(frames: &mut SplitStream<WebSocket>) -> Option<Option<Asked>> {
+fn attach(desk: &Desk, opening: Opening) -> Result<Attached, CallError> {
+    let measure = desk.meter.begin(Surface::Http, Operation::Session);
+    let attached = match opening {
+        Opening::New => desk.sessions.open(),
+        Opening::Resume { token, seq } => desk.sessions.resume(&token, seq),
+    };
+    measure.end(&attached);
+    attached
+}
+
+async fn talk(
+    desk: &Arc<Desk>,
+    attached: Attached,
+    mouth: Mouth<'_>,
+    frames: &mut SplitStream<WebSocket>,
+    first: Option<Message>,
+) -> End {
+    let (answers, outbox) = mpsc::channel(ANSWERS_MAX);
+    let unanswered = AtomicU32::new(0);
+    let ear = Ear::new(desk, attached.client.clone(), &unanswered);
+    let talk = Talk::new(attached, &desk.ending);
+    tokio::select! {
+        end = ear.hear(frames, answers, first) => end,
+        end = mouth.speak(talk, outbox, &unanswered) => end,
+    }
+}
+
+/// How a session begins, and the first frame if it says nothing of that.
+async fn first(
+    desk: &Desk,
+    frames: &mut SplitStream<WebSocket>,
+) -> Result<(Option<Message>, Opening), End> {
     let coming = async {
         loop {
             match frames.next().await {
-                Some(Ok(Message::Text(text))) => return Some(Asked::read(text.as_bytes())),
-                Some(Ok(Message::Binary(_))) => return Some(Asked::binary()),
+                Some(Ok(Message::Text(text))) => {
+                    return match Asked::read(&text) {
+                        Ok(Asked::Opening(opening)) => Ok((None, opening)),
+                        // It is read again in its turn.
+                        Ok(Asked::Call(_)) | Err(_) => {
+                            Ok((Some(Message::Text(text)), Opening::New))
+                        }
+                    };
+                }
+                Some(Ok(binary @ Message::Binary(_))) => return Ok((Some(binary), Opening::New)),
                 Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
-                Some(Ok(Message::Close(_)) | Err(_)) | None => return None,
+                Some(Ok(Message::Close(_))) | None => return Err(End::Gone),
+                Some(Err(error)) => return Err(hear::end_of(&error)),
             }
         }
     };
-    match timeout(FIRST_FRAME_WITHIN, coming).await {
-        Ok(first) => first.map(Some),
-        Err(_) => Some(None),
-    }
-}
-
-/// The way to a client that must not keep us waiting for ever.
-struct Sink {
-    sink: SplitSink<WebSocket, Message>,
-    patience: Duration,
-}
-
-impl Sink {
-    /// `false`: the client is gone, or reads nothing.
-    async fn say(&mut self, text: String) -> bool {
-        self.send(Message::Text(text.into())).await
-    }
-
-    async fn send(&mut self, message: Message) -> bool {
-        matches!(timeout(self.patience, self.sink.send(message)).await, Ok(Ok(())))
-    }
-
-    async fn close(mut self, code: u16, reason: &'static str) {
-        self.send(Message::Close(Some(CloseFrame { code, reason: reason.into() }))).await;
-    }
-}
-
-/// One open connection.
-struct Conversation<'a> {
-    desk: &'a Arc<Desk>,
-    talk: Talk,
-    sink: Sink,
-    frames: SplitStream<WebSocket>,
-    calls: FuturesUnordered<BoxFuture<'static, String>>,
-    /// It wants to see heartbeats, as pages cannot see pings.
-    heartbeats: bool,
-    heard_at: Instant,
-}
-
-/// Why a connection ends, if it is not the client that ends it.
-type End = Option<(u16, &'static str)>;
-
-impl<'a> Conversation<'a> {
-    fn new(
-        desk: &'a Arc<Desk>,
-        attached: Attached,
-        sink: Sink,
-        frames: SplitStream<WebSocket>,
-        heartbeats: bool,
-    ) -> Self {
-        Self {
-            desk,
-            talk: Talk::new(attached, &desk.ending),
-            sink,
-            frames,
-            calls: FuturesUnordered::new(),
-            heartbeats,
-            heard_at: Instant::now(),
-        }
-    }
-
-    async fn run(mut self, first: Option<Asked>) {
-        if let Some(asked) = first {
-            self.take(asked);
-        }
-        let end = loop {
-            let step = tokio::select! {
-                biased;
-                said = self.talk.next() => match said {
-                    Some(said) => self.say(said).await,
-                    None => ControlFlow::Break(None),
-                },
-                Some(answer) = self.calls.next(), if !self.calls.is_empty() => {
-                    self.pass(answer).await
-                }
-                frame = self.frames.next(), if self.calls.len() < CALLS_MAX => self.hear(frame),
-            };
-            if let ControlFlow::Break(end) = step {
-                break end;
-            }
-        };
-        if let Some((code, reason)) = end {
-            if code == close::AWAY {
-                // What was asked before is still answered, as everywhere when a gate ends.
-                while let Some(answer) = self.calls.next().await {
-                    self.pass(answer).await;
-                }
-            }
-            self.sink.close(code, reason).await;
-        }
-    }
-
-    async fn pass(&mut self, text: String) -> ControlFlow<End> {
-        if self.sink.say(text).await { ControlFlow::Continue(()) } else { ControlFlow::Break(None) }
-    }
-
-    async fn say(&mut self, said: Said) -> ControlFlow<End> {
-        let text = match said {
-            Said::Opened { client, .. } => {
-                frame::session(&client, self.talk.attached().token.expose())
-            }
-            Said::Told(Told::Push { seq, event }) => frame::push(seq, &event),
-            Said::Told(Told::Gap { missed, .. }) => frame::gap(missed),
-            Said::Heartbeat(seq) => {
-                if self.heard_at.elapsed() > 3 * self.desk.sessions.bounds.heartbeat {
-                    return ControlFlow::Break(None);
-                }
-                if !self.sink.send(Message::Ping(Bytes::new())).await {
-                    return ControlFlow::Break(None);
-                }
-                if !self.heartbeats {
-                    return ControlFlow::Continue(());
-                }
-                frame::heartbeat(seq)
-            }
-            Said::Replaced => {
-                return ControlFlow::Break(Some((close::REPLACED, "resumed elsewhere")));
-            }
-            Said::Ending => return ControlFlow::Break(Some((close::AWAY, "the gate ends"))),
-        };
-        self.pass(text).await
-    }
-
-    fn hear(&mut self, frame: Option<Result<Message, axum::Error>>) -> ControlFlow<End> {
-        self.heard_at = Instant::now();
-        match frame {
-            Some(Ok(Message::Text(text))) => self.take(Asked::read(text.as_bytes())),
-            Some(Ok(Message::Binary(_))) => self.take(Asked::binary()),
-            Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
-            Some(Ok(Message::Close(_)) | Err(_)) | None => return ControlFlow::Break(None),
-        }
-        ControlFlow::Continue(())
-    }
-
-    /// The call takes its place before the next frame is read.
-    fn take(&mut self, asked: Asked) {
-        let client = self.talk.attached().client.clone();
-        let measure_desk = Arc::clone(self.desk);
-        let (id, encoding, answering) = asked.call(self.desk, client);
-        self.calls.push(
-            async move {
-                let measure = measure_desk.meter.begin(Surface::Http, Operation::Call);
-                let answer = answering.await;
-                measure.end(&answer);
-                match answer {
-                    Ok(payload) => frame::reply(id.as_ref(), encoding, &payload),
-                    Err(error) => frame::failure(id.as_ref(), error),
-                }
-            }
-            .boxed(),
-        );
+    tokio::select! {
+        first = timeout(FIRST_FRAME_WITHIN, coming) => first.unwrap_or(Ok((None, Opening::New))),
+        () = desk.ending.cancelled() => Err(End::AWAY),
     }
 }

@@ -19,7 +19,8 @@ pub(crate) const TRACEPARENT: &str = "traceparent";
 /// # Errors
 /// `invalid-argument` for a timeout that is none, `unauthenticated` for a session.
 pub(crate) fn terms(desk: &Desk, headers: &HeaderMap) -> Result<Terms, CallError> {
-    let client = headers.get(SESSION)
+    let client = headers
+        .get(SESSION)
         .map(|token| desk.sessions.client(token.to_str().unwrap_or_default()))
         .transpose()?;
     let asked = text(headers, TIMEOUT)?.map(deadline::from_words).transpose()?;

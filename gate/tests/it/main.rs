@@ -4,6 +4,7 @@
 
 mod access;
 mod admin;
+mod events;
 mod grpc;
 mod http;
 mod lifecycle;
@@ -11,3 +12,7 @@ mod limits;
 mod node;
 mod objects;
 mod scene;
+mod session;
+mod site;
+mod socket;
+mod socket_calls;

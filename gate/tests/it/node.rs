@@ -1,7 +1,10 @@
 //! A node without objects: it says who called what, or fails as its method's name asks for.
 
 use std::{
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering::SeqCst},
+    },
     time::{Duration, Instant},
 };
 
@@ -10,7 +13,7 @@ use futures_util::{
     StreamExt as _,
     stream::{self, BoxStream},
 };
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::{
     net::TcpListener,
     sync::{mpsc, watch},
@@ -29,7 +32,7 @@ use wasmverse_proto::{
     convert::{error_to_status, frame_to_call, ref_to_object, reply_to_frame},
     gate::{ListObjectsRequest, ListObjectsResponse, ObjectInfo, ObjectRef},
     node::{
-        CallFrame, Frame, Frames, Hello, ReplyFrame,
+        CallFrame, Frame, Frames, Hello, PushFrame, ReplyFrame,
         frame::Frame as Kind,
         node_service_server::{NodeService, NodeServiceServer},
     },
@@ -54,6 +57,12 @@ pub(crate) struct Node {
     pub(crate) release: CancellationToken,
     pub(crate) waiting: watch::Sender<usize>,
     listed: Arc<Mutex<Vec<ListObjectsRequest>>>,
+    /// Where pushes leave; the latest link is the last.
+    links: Arc<Mutex<Vec<mpsc::Sender<Kind>>>>,
+    pushed: Arc<AtomicU64>,
+    pub(crate) acknowledged: watch::Sender<u64>,
+    /// Objects that heard of clients that are gone.
+    pub(crate) gone: watch::Sender<Vec<(String, Vec<String>)>>,
     tasks: TaskTracker,
 }
 
@@ -66,6 +75,10 @@ impl Node {
             release: CancellationToken::new(),
             waiting: watch::Sender::default(),
             listed: Arc::default(),
+            links: Arc::default(),
+            pushed: Arc::default(),
+            acknowledged: watch::Sender::default(),
+            gone: watch::Sender::default(),
             tasks: TaskTracker::new(),
         }
     }
@@ -83,6 +96,24 @@ impl Node {
         self.listed.lock().unwrap().last().cloned().unwrap()
     }
 
+    /// Pushes from `Json/x` to these clients of the gate; none: all.
+    pub(crate) async fn push(&self, clients: &[&str], event: &str, payload: &str) {
+        self.push_from("Json", clients, event, payload).await;
+    }
+
+    pub(crate) async fn push_from(&self, from: &str, to: &[&str], event: &str, payload: &str) {
+        let frame = PushFrame {
+            id: self.pushed.fetch_add(1, SeqCst) + 1,
+            from: Some(ObjectRef { r#type: from.into(), id: "x".into() }),
+            clients: to.iter().map(ToString::to_string).collect(),
+            event: event.into(),
+            payload: payload.to_owned().into(),
+            lost: false,
+        };
+        let link = self.links.lock().unwrap().last().cloned().expect("a gate has linked up");
+        link.send(Kind::Push(frame)).await.unwrap();
+    }
+
     async fn answer(&self, call: Call) -> Result<Reply, CallError> {
         let known =
             self.types.borrow().iter().any(|t| t.r#type == call.object.type_name().as_str());
@@ -98,7 +129,12 @@ impl Node {
             Action::Create if call.object.id() == "taken" => {
                 Err(CallError::new(ErrorKind::AlreadyExists, "it is there").about(&call.object))
             }
-            Action::Create | Action::Delete | Action::ClientsGone(_) => Ok(Reply::Done),
+            Action::ClientsGone(clients) => {
+                let clients = clients.iter().map(ToString::to_string).collect();
+                self.gone.send_modify(|gone| gone.push((call.object.to_string(), clients)));
+                Ok(Reply::Done)
+            }
+            Action::Create | Action::Delete => Ok(Reply::Done),
             Action::Exists => Ok(Reply::Exists(true)),
         }
     }
@@ -110,6 +146,7 @@ impl Node {
         match method {
             "echo" => Ok(Reply::Payload(payload)),
             "nothing" => Ok(Reply::Payload(Bytes::new())),
+            "caller" => Ok(Reply::Payload(caller(call).to_string().into())),
             "who" => Ok(Reply::Payload(who(call).into())),
             "large" => Ok(Reply::Payload(format!("\"{}\"", "x".repeat(100_000)).into())),
             "wait" => {
@@ -119,6 +156,13 @@ impl Node {
             }
             _ => Err(CallError::new(ErrorKind::NotFound, "no such method").about(&call.object)),
         }
+    }
+}
+
+fn caller(call: &Call) -> Value {
+    match &call.caller {
+        Caller::Client(client) => client.as_deref().into(),
+        other => format!("{other:?}").into(),
     }
 }
 
@@ -176,8 +220,10 @@ impl NodeService for Node {
                                 cluster: "c".into(),
                                 role: "node".into(),
                                 shards: theirs.shards,
+                                ..Hello::default()
                             };
                             let _ = sender.send(Kind::Hello(hello)).await;
+                            node.links.lock().unwrap().push(sender.clone());
                         }
                         Some(Kind::Call(call)) => {
                             let (node, sender) = (node.clone(), sender.clone());
@@ -187,6 +233,9 @@ impl NodeService for Node {
                                 let reply = reply_to_frame(id, node.answer(call).await);
                                 let _ = sender.send(Kind::Reply(reply)).await;
                             });
+                        }
+                        Some(Kind::PushAck(ack)) => {
+                            node.acknowledged.send_replace(ack.id);
                         }
                         Some(Kind::Cancel(_)) => node.cancelled.send_modify(|count| *count += 1),
                         _ => {}
@@ -375,6 +424,7 @@ pub(crate) fn described(name: &str, encoding: &str) -> TypeInfo {
         description: json!({"type": name, "schema": 2, "encoding": encoding, "methods": [
             {"name": "echo", "mode": "read-only", "input": true, "output": true},
             {"name": "nothing"},
+            {"name": "on_client_gone"},
         ]})
         .to_string(),
         label: "v1".into(),

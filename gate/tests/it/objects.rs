@@ -58,6 +58,7 @@ async fn types_are_shown_as_they_describe_themselves() {
     "methods": [
         {"name": "echo", "mode": "read-only", "input": true, "output": true},
         {"name": "nothing"},
+        {"name": "on_client_gone"},
     ]});
     assert_eq!(one, expected);
     let missing = scene.get("/v1/types/Nope").await;

@@ -1,13 +1,16 @@
 //! The frames of a WebSocket, as JSON.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use bytes::Bytes;
-use futures_util::future::{BoxFuture, FutureExt as _, ready};
-use serde::{Deserialize, de::IgnoredAny};
+use futures_util::{TryFutureExt as _, future::BoxFuture};
+use serde::{
+    Deserialize, Deserializer,
+    de::{Error as _, IgnoredAny},
+};
 use serde_json::{Value, json, value::RawValue};
-use wasmverse_core::{CallError, Encoding, ErrorKind, ObjectId};
+use wasmverse_core::{CallError, Encoding, ErrorKind, ObjectId, Reply};
 
 use crate::{
     call::{Desk, Terms},
@@ -16,91 +19,121 @@ use crate::{
     sessions::{Client, Event},
 };
 
+/// The longest id of a call, as it is written.
+const ID_BYTES_MAX: usize = 256;
+
 /// What a client asks for.
-pub(super) struct Asked {
-    frame: Result<Frame, CallError>,
-    pub(super) heartbeat: bool,
+pub(super) enum Asked<'a> {
+    /// How its session begins.
+    Opening(Opening),
+    /// Something of an object.
+    Call(Asking<'a>),
+}
+
+/// How a session begins.
+pub(super) enum Opening {
+    New,
+    Resume { token: String, seq: u64 },
+}
+
+/// The name of a call: a string or a number, as the client wrote it.
+#[derive(Clone, Debug)]
+pub(super) struct Id(Box<str>);
+
+impl<'de> Deserialize<'de> for Id {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = <&RawValue>::deserialize(deserializer)?.get();
+        let begins = |b: &u8| matches!(b, b'"' | b'-' | b'0'..=b'9');
+        if !text.as_bytes().first().is_some_and(begins) || text.len() > ID_BYTES_MAX {
+            return Err(D::Error::custom(format!(
+                "an id is a string or a number of up to {ID_BYTES_MAX} bytes"
+            )));
+        }
+        Ok(Self(text.into()))
+    }
 }
 
 #[derive(Deserialize)]
-struct Frame {
+struct Frame<'a> {
     op: String,
-    id: Option<Value>,
+    id: Option<Id>,
     #[serde(rename = "type")]
     type_name: Option<String>,
     object: Option<String>,
     method: Option<String>,
-    payload: Option<Box<RawValue>>,
+    /// An argument that is `null` is one.
+    #[serde(borrow, default, deserialize_with = "present")]
+    payload: Option<&'a RawValue>,
     key: Option<String>,
     timeout: Option<Value>,
     session: Option<String>,
     seq: Option<u64>,
-    #[serde(default)]
-    heartbeat: bool,
 }
 
-type Answer = BoxFuture<'static, Result<Bytes, CallError>>;
-
-impl Asked {
-    pub(super) fn read(text: &[u8]) -> Self {
-        let frame = serde_json::from_slice::<Frame>(text)
-            .map_err(|error| refused(&format!("the frame cannot be read: {error}")));
-        let heartbeat = frame.as_ref().is_ok_and(|frame| frame.heartbeat);
-        Self { frame, heartbeat }
-    }
-
-    pub(super) fn binary() -> Self {
-        Self { frame: Err(refused("frames are JSON text, not binary")), heartbeat: false }
-    }
-
-    /// It opens or resumes a session.
-    pub(super) fn is_about_session(&self) -> bool {
-        self.frame.as_ref().is_ok_and(|frame| frame.op == "open" || frame.op == "resume")
-    }
-
-    /// What it resumes.
-    pub(super) fn resumed(&self) -> Option<(&str, u64)> {
-        let frame = self.frame.as_ref().ok().filter(|frame| frame.op == "resume")?;
-        Some((frame.session.as_deref().unwrap_or_default(), frame.seq.unwrap_or_default()))
-    }
-
-    /// Queues the call that it asks for: its id, how the answer is written, and the answer.
-    pub(super) fn call(self, desk: &Desk, client: Client) -> (Option<Value>, Encoding, Answer) {
-        let mut frame = match self.frame {
-            Ok(frame) => frame,
-            Err(error) => return (None, Encoding::Json, ready(Err(error)).boxed()),
-        };
-        let id = frame.id.take();
-        match frame.queue(desk, client) {
-            Ok((encoding, answer)) => (id, encoding, answer),
-            Err(error) => (id, Encoding::Json, ready(Err(error)).boxed()),
-        }
-    }
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
+    <&RawValue>::deserialize(deserializer).map(Some)
 }
 
-impl Frame {
-    fn queue(self, desk: &Desk, client: Client) -> Result<(Encoding, Answer), CallError> {
-        match self.op.as_str() {
-            "call" => {}
-            "open" | "resume" => {
-                return Err(refused("a session is opened or resumed by the first frame alone"));
+/// What is left of a frame that makes no sense.
+#[derive(Deserialize)]
+struct Named {
+    id: Option<Id>,
+}
+
+impl<'a> Asked<'a> {
+    /// # Errors
+    /// `invalid-argument`, and whose fault it is, if that can be read.
+    pub(super) fn read(text: &'a str) -> Result<Self, (Option<Id>, CallError)> {
+        let frame: Frame<'_> = serde_json::from_str(text).map_err(|error| {
+            let id = serde_json::from_str(text).ok().and_then(|Named { id }| id);
+            // What stands in the frame may be secret.
+            let problem = format!("the frame cannot be read (column {})", error.column());
+            (id, refused(&problem))
+        })?;
+        match frame.op.as_str() {
+            "call" => Ok(Self::Call(Asking(frame))),
+            "open" => Ok(Self::Opening(Opening::New)),
+            "resume" => {
+                let token = frame.session.unwrap_or_default();
+                let seq = frame.seq.unwrap_or_default();
+                Ok(Self::Opening(Opening::Resume { token, seq }))
             }
-            _ => return Err(refused("`op` is `call`, or first of all `open` or `resume`")),
+            _ => Err((frame.id, refused("`op` is `call`, or first of all `open` or `resume`"))),
         }
+    }
+}
+
+/// A call on its way, and how its payloads are written.
+type Queued = (Encoding, BoxFuture<'static, Result<Bytes, CallError>>);
+
+/// A call, as a client asks for it.
+pub(super) struct Asking<'a>(Frame<'a>);
+
+impl Asking<'_> {
+    pub(super) fn id(&self) -> Option<Id> {
+        self.0.id.clone()
+    }
+
+    /// Gives it its place among all calls.
+    pub(super) fn queue(self, desk: &Desk, client: Client) -> Result<Queued, CallError> {
+        let frame = self.0;
         let wanted = |field: Option<String>, name| {
             field.ok_or_else(|| refused(&format!("a call has the field `{name}`")))
         };
-        let type_name = wanted(self.type_name, "type")?;
-        let object = ObjectId::parse(&type_name, &wanted(self.object, "object")?)?;
-        let method = wanted(self.method, "method")?;
+        let type_name = wanted(frame.type_name, "type")?;
+        let object = ObjectId::parse(&type_name, &wanted(frame.object, "object")?)?;
+        let method = wanted(frame.method, "method")?;
         let encoding = desk.catalog.encoding(object.type_name())?;
-        let payload = argument(encoding, self.payload.as_deref())?;
-        let asked = self.timeout.map(|timeout| within(&timeout)).transpose()?;
-        let deadline = desk.timeouts.deadline(asked);
-        let action = desk.invocation(&method, payload, self.key.as_deref())?;
+        let payload = argument(encoding, frame.payload)?;
+        let asked = frame.timeout.map(|timeout| match timeout {
+            Value::String(words) => deadline::from_words(&words),
+            other => deadline::from_words(&other.to_string()),
+        });
+        let deadline = desk.timeouts.deadline(asked.transpose()?);
+        let action = desk.invocation(&method, payload, frame.key.as_deref())?;
         let terms = Terms { deadline, traceparent: None, client: Some(client) };
         let answering = desk.ask(object, action, terms);
-        Ok((encoding, answering.map(|answer| answer.map(wasmverse_core::Reply::into_payload)).boxed()))
+        Ok((encoding, Box::pin(answering.map_ok(Reply::into_payload))))
     }
 }
 
@@ -109,20 +142,52 @@ fn argument(encoding: Encoding, payload: Option<&RawValue>) -> Result<Bytes, Cal
     if encoding == Encoding::Json {
         return Ok(Bytes::copy_from_slice(payload.get().as_bytes()));
     }
+    if payload.get() == "null" {
+        return Ok(Bytes::new());
+    }
     let text = serde_json::from_str::<String>(payload.get()).ok();
     let bytes = text.and_then(|text| BASE64_STANDARD.decode(text).ok());
     bytes.map(Into::into).ok_or_else(|| refused("this type's payload is a string of base64"))
 }
 
-fn within(timeout: &Value) -> Result<Duration, CallError> {
-    match timeout {
-        Value::String(words) => deadline::from_words(words),
-        other => deadline::from_words(&other.to_string()),
+/// What became of a frame.
+#[derive(Debug)]
+pub(super) enum Answer {
+    Reply { id: Option<Id>, encoding: Encoding, payload: Bytes },
+    Failure { id: Option<Id>, error: CallError },
+}
+
+impl Answer {
+    /// As a frame.
+    pub(super) fn written(self) -> String {
+        match self {
+            Self::Reply { id, encoding, payload } => {
+                let (id, payload) = (written(id.as_ref()), shape(encoding, &payload));
+                format!(r#"{{"op":"reply","id":{id},"payload":{payload}}}"#)
+            }
+            Self::Failure { id, error } => failure(id.as_ref(), &error),
+        }
     }
 }
 
-pub(super) fn session(client: &Arc<str>, token: &str) -> String {
-    json!({ "op": "session", "client_id": client, "session": token }).to_string()
+fn written(id: Option<&Id>) -> &str {
+    id.map_or("null", |id| &id.0)
+}
+
+/// A result in a frame: as it is from a type that speaks JSON, else as base64.
+fn shape(encoding: Encoding, payload: &Bytes) -> std::borrow::Cow<'_, str> {
+    if payload.is_empty() {
+        return "null".into();
+    }
+    let is_json = || serde_json::from_slice::<IgnoredAny>(payload).is_ok();
+    match std::str::from_utf8(payload) {
+        Ok(text) if encoding == Encoding::Json && is_json() => text.into(),
+        Ok(_) | Err(_) => format!("\"{}\"", BASE64_STANDARD.encode(payload)).into(),
+    }
+}
+
+pub(super) fn session(client: &Arc<str>, token: &str, seq: u64) -> String {
+    json!({ "op": "session", "client_id": client, "session": token, "seq": seq }).to_string()
 }
 
 pub(super) fn push(seq: u64, event: &Event) -> String {
@@ -130,32 +195,19 @@ pub(super) fn push(seq: u64, event: &Event) -> String {
     format!(r#"{{"op":"push","seq":{seq},"event":{name},"payload":{}}}"#, event.json())
 }
 
-pub(super) fn gap(missed: Option<u64>) -> String {
-    json!({ "op": "gap", "missed": missed }).to_string()
+pub(super) fn gap(seq: u64, missed: Option<u64>) -> String {
+    json!({ "op": "gap", "seq": seq, "missed": missed }).to_string()
 }
 
 pub(super) fn heartbeat(seq: u64) -> String {
     json!({ "op": "heartbeat", "seq": seq }).to_string()
 }
 
-pub(super) fn reply(id: Option<&Value>, encoding: Encoding, payload: &Bytes) -> String {
-    let id = id.unwrap_or(&Value::Null);
-    let is_json = || serde_json::from_slice::<IgnoredAny>(payload).is_ok();
-    let text = std::str::from_utf8(payload).ok();
-    match text.filter(|_| encoding == Encoding::Json) {
-        _ if payload.is_empty() => format!(r#"{{"op":"reply","id":{id},"payload":null}}"#),
-        Some(text) if is_json() => format!(r#"{{"op":"reply","id":{id},"payload":{text}}}"#),
-        Some(_) | None => {
-            let text = BASE64_STANDARD.encode(payload);
-            format!(r#"{{"op":"reply","id":{id},"payload":"{text}"}}"#)
-        }
-    }
+pub(super) fn failure(id: Option<&Id>, error: &CallError) -> String {
+    let shape = serde_json::to_string(&shown(error)).unwrap_or_default();
+    format!(r#"{{"op":"error","id":{},"error":{shape}}}"#, written(id))
 }
 
-pub(super) fn failure(id: Option<&Value>, error: CallError) -> String {
-    json!({ "op": "error", "id": id, "error": shown(&error) }).to_string()
-}
-
-fn refused(problem: &str) -> CallError {
+pub(super) fn refused(problem: &str) -> CallError {
     CallError::new(ErrorKind::InvalidArgument, problem)
 }
