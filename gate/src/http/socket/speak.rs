@@ -68,7 +68,8 @@ impl<'a> Mouth<'a> {
     ) -> End {
         let mut pings = pings(self.desk.sessions.bounds.heartbeat);
         let mut ending = false;
-        let mut ready = None;
+        // First of all it is told who it is.
+        let mut ready = talk.next().now_or_never();
         loop {
             let next = match ready.take() {
                 Some(said) => Next::Said(said),
