@@ -1,5 +1,5 @@
-//! Every command of README.md and docs/guide.md that is marked `sh run` works, in order, against a
-//! system with the sample objects.
+//! Every command of README.md, docs/guide.md and docs/clients.md that is marked `sh run` works, in
+//! order, against a system with the sample objects.
 
 use std::process::Command;
 
@@ -16,7 +16,7 @@ fn the_commands_of_readme_and_guide_work_as_they_stand() {
     let dev = Dev::start(&samples);
     let folder = TempDir::new().expect("a folder");
     let mut ran = 0;
-    for document in ["README.md", "docs/guide.md"] {
+    for document in ["README.md", "docs/guide.md", "docs/clients.md"] {
         for command in commands(&super::read(document)) {
             run(document, &command, &dev, &folder);
             ran += 1;
