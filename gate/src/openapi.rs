@@ -81,6 +81,7 @@ fn operation(
         "parameters": [
             {"$ref": "#/components/parameters/IdempotencyKey"},
             {"$ref": "#/components/parameters/Timeout"},
+            {"$ref": "#/components/parameters/Session"},
         ],
         "responses": {
             "default": {"$ref": "#/components/responses/Error"},
@@ -194,6 +195,22 @@ fn objects_paths() -> Map<String, Value> {
             },
         }),
     );
+    paths.insert(
+        "/v1/events".into(),
+        json!({"get": {
+            "tags": [ANY], "operationId": "events",
+            "summary": "Opens or resumes a session: what objects push to its client.",
+            "parameters": [
+                {"name": "Last-Event-ID", "in": "header", "schema": {"type": "string"}},
+                {"name": "last_event_id", "in": "query", "schema": {"type": "string"}},
+            ],
+            "responses": {
+                "200": {"description": "Server-sent events; the first is `session`.",
+                    "content": {"text/event-stream": {"schema": {"type": "string"}}}},
+                "default": error,
+            },
+        }}),
+    );
     paths
 }
 
@@ -207,6 +224,9 @@ fn parameters() -> Value {
         "Timeout": {"name": "Wasmverse-Timeout", "in": "header",
             "description": "How long to wait for the answer.",
             "schema": {"type": "string", "examples": ["5s", "250ms"]}},
+        "Session": {"name": "Wasmverse-Session", "in": "header",
+            "description": "The token of a session, which makes its client the caller.",
+            "schema": {"type": "string"}},
     })
 }
 
