@@ -1,9 +1,11 @@
 //! One client for both sides of a gate; commands do not know which one they speak to.
 
+mod events;
 mod grpc;
 mod http;
 mod patience;
 
+pub(crate) use events::{Events, Mark, Told, is_passing};
 pub(crate) use grpc::bearer;
 pub(crate) use http::{code_of, escaped, object_path};
 pub(crate) use patience::Patience;
@@ -37,6 +39,8 @@ pub(crate) struct CallRequest {
     pub(crate) is_json: bool,
     pub(crate) key: Option<String>,
     pub(crate) timeout: Option<Duration>,
+    /// The secret of a session: the call is made by its client.
+    pub(crate) session: Option<String>,
 }
 
 /// Which objects to list.

@@ -90,6 +90,10 @@ pub(crate) enum Command {
     List(commands::list::ListArgs),
     /// Follow what objects write to their log
     Logs(commands::logs::LogsArgs),
+    /// Open a session and print what it is pushed
+    Listen(commands::listen::ListenArgs),
+    /// Chat in a terminal (with the sample objects)
+    Chat(commands::chat::ChatArgs),
     /// Measure a running cluster under load
     Bench(commands::bench::BenchArgs),
 }

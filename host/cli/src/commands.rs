@@ -4,9 +4,11 @@ pub(crate) mod bench;
 pub(crate) mod build;
 pub(crate) mod call;
 mod catalog;
+pub(crate) mod chat;
 pub(crate) mod deploy;
 pub(crate) mod dev;
 pub(crate) mod list;
+pub(crate) mod listen;
 pub(crate) mod logs;
 pub(crate) mod new;
 pub(crate) mod object;
@@ -33,6 +35,8 @@ pub(crate) fn run(line: CommandLine, output: Output) -> Result<()> {
 async fn talk(command: Command, global: &Global, output: Output) -> Result<()> {
     match command {
         Command::Bench(args) => bench::run(&args, global, output).await,
+        Command::Listen(args) => listen::run(&args, global, output).await,
+        Command::Chat(args) => chat::run(args, global).await,
         Command::Logs(args) => logs::run(&args, global, output).await,
         Command::Deploy(args) => deploy::run(&args, global, output).await,
         Command::Call(args) => call::run(&args, global, output).await,

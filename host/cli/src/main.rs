@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 mod answers;
 mod builder;
+mod chat;
 mod client;
 mod command_line;
 mod commands;
@@ -15,7 +16,9 @@ mod endpoint;
 mod failure;
 mod load;
 mod output;
+mod printable;
 mod scaffold;
+mod session;
 
 use command_line::CommandLine;
 use failure::Failure;

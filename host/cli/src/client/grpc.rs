@@ -41,10 +41,10 @@ const MESSAGE_BYTES_MAX: usize = 64 << 20;
 /// A connection to a gate.
 #[derive(Clone, Debug)]
 pub(crate) struct Grpc {
-    gate: GateServiceClient<Channel>,
+    pub(super) gate: GateServiceClient<Channel>,
     admin: AdminServiceClient<Channel>,
     bearer: Option<MetadataValue<Ascii>>,
-    endpoint: Endpoint,
+    pub(super) endpoint: Endpoint,
 }
 
 impl Grpc {
@@ -72,6 +72,9 @@ impl Grpc {
             idempotency_key: request.key.clone().unwrap_or_default(),
         };
         let mut message = self.signed(message);
+        if let Some(session) = request.session.as_deref().and_then(|session| session.parse().ok()) {
+            message.metadata_mut().insert("wasmverse-session", session);
+        }
         if let Some(timeout) = request.timeout {
             message.set_timeout(timeout);
         }
@@ -186,7 +189,7 @@ impl Grpc {
         error.maybe_executed().about(object).into()
     }
 
-    fn signed<M>(&self, message: M) -> Request<M> {
+    pub(super) fn signed<M>(&self, message: M) -> Request<M> {
         let mut request = Request::new(message);
         if let Some(bearer) = &self.bearer {
             request.metadata_mut().insert("authorization", bearer.clone());
@@ -255,7 +258,7 @@ fn is_expired(status: &Status) -> bool {
     sources.any(<dyn std::error::Error>::is::<TimeoutExpired>)
 }
 
-fn failure(endpoint: &Endpoint, status: &Status) -> Failure {
+pub(super) fn failure(endpoint: &Endpoint, status: &Status) -> Failure {
     // What tonic says of answers without gRPC in them, and h2 of those without HTTP/2.
     let plain_http =
         ["grpc-status header missing", "invalid compression flag", "frame with invalid size"];

@@ -56,6 +56,9 @@ impl Http {
         if let Some(key) = &request.key {
             builder = builder.header("idempotency-key", key);
         }
+        if let Some(session) = &request.session {
+            builder = builder.header("wasmverse-session", session);
+        }
         if let Some(timeout) = request.timeout {
             builder =
                 builder.header("wasmverse-timeout", format!("{}ms", timeout.as_millis().max(1)));
@@ -168,7 +171,7 @@ impl Http {
         Ok(lines.filter(of_type).boxed())
     }
 
-    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+    pub(super) fn request(&self, method: Method, path: &str) -> RequestBuilder {
         let builder = self.client.request(method, format!("{}{path}", self.endpoint.http_url()));
         match &self.token {
             Some(token) => builder.bearer_auth(token),
@@ -187,7 +190,11 @@ impl Http {
     }
 
     /// The response, if it is a good one.
-    async fn send(&self, builder: RequestBuilder, patience: Patience) -> Result<Response> {
+    pub(super) async fn send(
+        &self,
+        builder: RequestBuilder,
+        patience: Patience,
+    ) -> Result<Response> {
         let sent = patience.wait(&self.endpoint, builder.send()).await?;
         let response = sent.map_err(|error| self.failure(&error))?;
         // The gRPC side may answer HTTP/1, too: with success, and the error in a header.

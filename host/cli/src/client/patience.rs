@@ -91,6 +91,7 @@ mod tests {
             is_json: true,
             key: None,
             timeout: Some(Duration::from_millis(1)),
+            session: None,
         };
         let call = async |scheme: &str| {
             let endpoint = format!("{scheme}://{address}").parse().unwrap();

@@ -158,6 +158,7 @@ async fn probe(plan: &Plan) -> Result<()> {
         is_json: true,
         key: plan.key_prefix.as_ref().map(|prefix| format!("{prefix}-probe")),
         timeout: None,
+        session: None,
     };
     let hopeless = ["not-found", "invalid-argument", "denied", "unauthenticated"];
     match client.call(&request).await {

@@ -53,6 +53,7 @@ pub(crate) async fn run(args: &CallArgs, global: &Global, output: Output) -> Res
         is_json: !args.raw,
         key: args.key.clone(),
         timeout: args.timeout,
+        session: None,
     };
     let result = connect(global).await?.call(&request).await?;
     print(result.as_deref(), output)
