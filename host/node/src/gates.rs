@@ -16,10 +16,9 @@ use wasmverse_proto::{convert::object_to_ref, node::PushFrame};
 /// What may wait for one gate: frames, and bytes.
 const FRAMES_MAX: usize = 65_536;
 const BYTES_MAX: usize = 64 << 20;
-/// The ids of clients that one frame carries, in bytes.
+/// The ids of clients that one frame carries, in bytes. If more than these lost something, all
+/// clients of the gate are told.
 const IDS_BYTES_MAX: usize = 256 << 10;
-/// Clients of one gate whose losses are told apart; beyond it all its clients are told.
-const LOST_CLIENTS_MAX: usize = 10_000;
 /// Gates that nobody has seen yet, but that may be about to come.
 const UNSEEN_MAX: usize = 64;
 /// About what a frame holds beside payload and ids.
@@ -55,12 +54,14 @@ struct Gate {
 struct Queued {
     frame: PushFrame,
     bytes: usize,
-    from: ObjectId,
+    /// None: it tells of a loss.
+    from: Option<ObjectId>,
 }
 
 /// Who must be told of pushes that were dropped.
 enum Lost {
-    Clients(FnvHashSet<String>),
+    /// And what their ids hold, in bytes.
+    Clients(FnvHashSet<String>, usize),
     Everyone,
 }
 
@@ -78,7 +79,7 @@ impl Gates {
 
     /// Queues a push for the gates of its clients. How many pushes were dropped, and the clients
     /// that have no gate.
-    pub(crate) fn push(&self, from: &ObjectId, push: Push) -> (usize, Vec<Arc<str>>) {
+    pub(crate) fn push(&self, from: &ObjectId, push: &Push) -> (usize, Vec<Arc<str>>) {
         let now = Instant::now();
         let mut gone = Vec::new();
         let (mut dropped, mut wakers) = (0, Vec::new());
@@ -86,7 +87,7 @@ impl Gates {
         match &push.to {
             PushTo::Everyone => {
                 for gate in state.values_mut() {
-                    dropped += usize::from(!gate.queue(from, &push, Vec::new()));
+                    dropped += usize::from(!gate.queue(from, push, Vec::new()));
                     wakers.extend(gate.waker.take());
                 }
             }
@@ -97,7 +98,7 @@ impl Gates {
                         continue;
                     };
                     for clients in in_pieces(&clients) {
-                        dropped += usize::from(!gate.queue(from, &push, clients));
+                        dropped += usize::from(!gate.queue(from, push, clients));
                     }
                     wakers.extend(gate.waker.take());
                 }
@@ -108,18 +109,29 @@ impl Gates {
         (dropped, gone)
     }
 
-    /// A gate has linked up, and has taken all pushes up to `seen`.
-    pub(crate) fn attach(self: &Arc<Self>, address: &str, incarnation: &str, seen: u64) -> Line {
+    /// A gate has linked up, and has taken all pushes up to `seen`; none: it never was linked to
+    /// this incarnation of the node.
+    pub(crate) fn attach(
+        self: &Arc<Self>,
+        address: &str,
+        incarnation: &str,
+        seen: Option<u64>,
+    ) -> Line {
         let mut state = self.state.lock();
         let address: Arc<str> = address.into();
         let gate = state.entry(Arc::clone(&address)).or_insert_with(Gate::new);
         if gate.incarnation == incarnation {
-            gate.acknowledge(seen);
+            gate.acknowledge(seen.unwrap_or_default());
         } else {
             // What was meant for all clients was meant for those of the gate before.
             gate.frames.retain(|queued| !queued.frame.clients.is_empty());
             gate.bytes = gate.frames.iter().map(|queued| queued.bytes).sum();
             gate.incarnation = incarnation.into();
+            if let Some(seen) = seen {
+                // It was given up on, with what was pushed to it meanwhile. It takes no id twice.
+                gate.last_id = gate.last_id.max(seen);
+                gate.lost = Some(Lost::Everyone);
+            }
         }
         gate.written = 0;
         gate.link += 1;
@@ -137,8 +149,8 @@ impl Gates {
         let mut state = self.state.lock();
         let over = state.extract_if(|_, gate| gate.is_over(now, self.window));
         let frames = over.flat_map(|(_, gate)| gate.frames);
-        let gone = frames.map(|Queued { frame, from, .. }| {
-            (from, frame.clients.into_iter().map(Into::into).collect())
+        let gone = frames.filter_map(|Queued { frame, from, .. }| {
+            Some((from?, frame.clients.into_iter().map(Into::into).collect()))
         });
         gone.collect()
     }
@@ -189,7 +201,7 @@ impl Gate {
             self.lose(clients);
             return false;
         }
-        self.tell_lost(from);
+        self.tell_lost();
         let frame = PushFrame {
             from: Some(object_to_ref(from)),
             clients,
@@ -197,44 +209,41 @@ impl Gate {
             payload: push.payload.clone(),
             ..PushFrame::default()
         };
-        self.add(frame, bytes, from);
+        self.add(frame, bytes, Some(from.clone()));
         true
     }
 
-    fn add(&mut self, mut frame: PushFrame, bytes: usize, from: &ObjectId) {
+    fn add(&mut self, mut frame: PushFrame, bytes: usize, from: Option<ObjectId>) {
         self.last_id += 1;
         frame.id = self.last_id;
         self.bytes += bytes;
-        self.frames.push_back(Queued { frame, bytes, from: from.clone() });
+        self.frames.push_back(Queued { frame, bytes, from });
     }
 
     fn lose(&mut self, clients: Vec<String>) {
-        let lost = self.lost.get_or_insert_with(|| Lost::Clients(FnvHashSet::default()));
-        match lost {
-            Lost::Clients(known) if !clients.is_empty() => {
-                known.extend(clients);
-                if known.len() > LOST_CLIENTS_MAX {
-                    *lost = Lost::Everyone;
-                }
+        let lost = self.lost.get_or_insert_with(|| Lost::Clients(FnvHashSet::default(), 0));
+        let Lost::Clients(known, bytes) = lost else { return };
+        let is_everyone = clients.is_empty();
+        for client in clients {
+            let length = client.len();
+            if known.insert(client) {
+                *bytes += length;
             }
-            Lost::Clients(_) | Lost::Everyone => *lost = Lost::Everyone,
+        }
+        if is_everyone || *bytes > IDS_BYTES_MAX {
+            *lost = Lost::Everyone;
         }
     }
 
     /// Before anything else is told: what was dropped.
-    fn tell_lost(&mut self, from: &ObjectId) {
-        let clients = match self.lost.take() {
+    fn tell_lost(&mut self) {
+        let (clients, ids) = match self.lost.take() {
             None => return,
-            Some(Lost::Everyone) => Vec::new(),
-            Some(Lost::Clients(clients)) => clients.into_iter().collect(),
+            Some(Lost::Everyone) => (Vec::new(), 0),
+            Some(Lost::Clients(clients, bytes)) => (clients.into_iter().collect(), bytes),
         };
-        let bytes = FRAME_BYTES + clients.iter().map(String::len).sum::<usize>();
-        let from_ref = Some(object_to_ref(from));
-        self.add(
-            PushFrame { from: from_ref, clients, lost: true, ..PushFrame::default() },
-            bytes,
-            from,
-        );
+        let frame = PushFrame { clients, lost: true, ..PushFrame::default() };
+        self.add(frame, FRAME_BYTES + ids, None);
     }
 
     fn acknowledge(&mut self, id: u64) {
@@ -254,10 +263,11 @@ impl Line {
         let Some(gate) = state.get_mut(&self.address).filter(|gate| gate.link == self.link) else {
             return Poll::Pending;
         };
+        // One such word at a time: what is lost before it is taken is told with the next.
         if gate.written == gate.frames.len()
-            && let Some(from) = gate.frames.back().map(|queued| queued.from.clone())
+            && gate.frames.back().is_none_or(|queued| !queued.frame.lost)
         {
-            gate.tell_lost(&from);
+            gate.tell_lost();
         }
         if let Some(queued) = gate.frames.get(gate.written) {
             gate.written += 1;
@@ -273,12 +283,14 @@ impl Line {
     /// Whether the gate has taken all that was pushed.
     pub(crate) fn is_flushed(&self) -> bool {
         let state = self.gates.state.lock();
-        state.get(&self.address).is_none_or(|gate| gate.frames.is_empty())
+        let gate = state.get(&self.address).filter(|gate| gate.link == self.link);
+        gate.is_none_or(|gate| gate.frames.is_empty())
     }
 
     /// The gate has taken all up to this one.
     pub(crate) fn acknowledge(&self, id: u64) {
-        if let Some(gate) = self.gates.state.lock().get_mut(&self.address) {
+        let mut state = self.gates.state.lock();
+        if let Some(gate) = state.get_mut(&self.address).filter(|gate| gate.link == self.link) {
             gate.acknowledge(id);
         }
     }

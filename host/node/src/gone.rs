@@ -8,7 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use fnv::FnvHashMap;
+use fnv::{FnvHashMap, FnvHashSet};
 use parking_lot::Mutex;
 use wasmverse_core::{
     Action, Call, CallError, Caller, Chain, Encoding, Invocation, ON_CLIENT_GONE, ObjectId, Reply,
@@ -23,13 +23,24 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The clients that objects have yet to hear of.
 #[derive(Default)]
-pub(crate) struct GoneClients(Mutex<FnvHashMap<ObjectId, VecDeque<Arc<str>>>>);
+pub(crate) struct GoneClients(Mutex<FnvHashMap<ObjectId, Waiting>>);
+
+/// The clients that one object has yet to hear of, each once.
+#[derive(Default)]
+struct Waiting {
+    queue: VecDeque<Arc<str>>,
+    known: FnvHashSet<Arc<str>>,
+}
 
 impl GoneClients {
     /// The next client that an object is to hear of; none: nobody tells it any more.
     fn next(&self, object: &ObjectId) -> Option<Arc<str>> {
         let mut waiting = self.0.lock();
-        let next = waiting.get_mut(object).and_then(VecDeque::pop_front);
+        let next = waiting.get_mut(object).and_then(|waiting| {
+            let next = waiting.queue.pop_front()?;
+            waiting.known.remove(&next);
+            Some(next)
+        });
         if next.is_none() {
             waiting.remove(object);
         }
@@ -45,11 +56,11 @@ impl Host {
         }
         let mut waiting = self.gone.0.lock();
         let is_told = waiting.contains_key(&object);
-        let queue = waiting.entry(object.clone()).or_default();
+        let Waiting { queue, known } = waiting.entry(object.clone()).or_default();
         for client in clients {
             if queue.len() >= WAITING_MAX {
                 self.metrics.clients_gone_lost.increment(1);
-            } else if !queue.contains(&client) || queue.len() > 64 {
+            } else if known.insert(Arc::clone(&client)) {
                 queue.push_back(client);
             }
         }

@@ -137,7 +137,7 @@ impl Activation {
     fn let_out(&self, effects: Effects) {
         self.host.metrics.pushes.increment(effects.pushes.len() as u64);
         for push in effects.pushes {
-            let (dropped, gone) = self.host.gates.push(self.object(), push);
+            let (dropped, gone) = self.host.gates.push(self.object(), &push);
             self.host.metrics.pushes_dropped.increment(dropped as u64);
             self.host.clients_gone(self.object().clone(), gone);
         }

@@ -155,7 +155,7 @@ impl<S: Stream<Item = Result<Frames, Status>> + Unpin> LinkStream<S> {
                     self.up.increment(1.0);
                     if theirs.role == "gate" && !theirs.address.is_empty() {
                         let ours = theirs.pushes_from == self.hello.incarnation;
-                        let seen = if ours { theirs.pushes_seen } else { 0 };
+                        let seen = ours.then_some(theirs.pushes_seen);
                         let (address, incarnation) = (&theirs.address, &theirs.incarnation);
                         self.line = Some(self.gates.attach(address, incarnation, seen));
                     }

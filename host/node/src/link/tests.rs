@@ -3,6 +3,7 @@
 
 mod callee;
 mod proxy;
+mod pushes;
 mod running;
 mod scenarios;
 mod slow;
