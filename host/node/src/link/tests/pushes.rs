@@ -46,7 +46,7 @@ fn listen(config: RouterConfig, tasks: &TaskTracker) -> (Router, Arc<Ear>) {
     (Router::remote(config, audience, tasks, CancellationToken::new()), ear)
 }
 
-fn push(node: &Running, client: &str, event: impl ToString, bytes: usize) -> usize {
+fn push(node: &Running, client: &str, event: &(impl ToString + ?Sized), bytes: usize) -> usize {
     let push = Push {
         to: PushTo::Clients(vec![client.into()]),
         event: event.to_string().into(),
@@ -67,7 +67,7 @@ async fn links_that_are_cut_lose_and_double_no_push() {
     let (_router, ear) = listen(config(&[proxy.address]), &tasks);
     for round in 0..10 {
         for n in 0..200 {
-            push(&node, "g1/x", round * 200 + n, 1000);
+            push(&node, "g1/x", &(round * 200 + n), 1000);
         }
         let (half, ear) = (round * 200 + 20 * round, &ear);
         until("some have arrived", || ear.heard.lock().len() >= half).await;
@@ -85,7 +85,7 @@ async fn a_node_that_stops_brings_its_last_pushes_first() {
     let (router, ear) = listen(config(&[node.address]), &tasks);
     until("linked", || router.linked().is_some()).await;
     for n in 0..2000 {
-        push(&node, "g1/x", n, 1000);
+        push(&node, "g1/x", &n, 1000);
     }
     node.stop().await;
     assert_eq!(*ear.heard.lock(), numbers(2000));
@@ -127,8 +127,8 @@ async fn a_gate_that_reads_nothing_loses_pushes_and_others_lose_none() {
     let mut deaf = control.control().unwrap().link(said).await.unwrap().into_inner();
     let mut dropped = 0;
     for n in 0..100 {
-        dropped += push(&node, "g2/x", n, 1 << 20);
-        push(&node, "g1/x", n, 1000);
+        dropped += push(&node, "g2/x", &n, 1 << 20);
+        push(&node, "g1/x", &n, 1000);
     }
     assert!(dropped > 0);
     until("the other has all", || ear.heard.lock().len() >= 100).await;
