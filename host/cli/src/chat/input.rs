@@ -89,7 +89,7 @@ fn read_edited(mut editor: DefaultEditor, lines: &mpsc::Sender<String>, ended: &
     while !ended.load(Ordering::Acquire) {
         let line = match editor.readline("> ") {
             Ok(line) => line,
-            Err(ReadlineError::WindowResized) => continue,
+            Err(ReadlineError::Signal(_)) => continue,
             Err(_) => break,
         };
         if !line.trim().is_empty() {

@@ -163,10 +163,7 @@ impl Chat {
 
     /// Joins the room again and shows what was missed. If it cannot be done now, it is tried again.
     async fn catch_up(&mut self) -> Result<()> {
-        let failed = match self.try_catch_up().await {
-            Ok(()) => None,
-            Err(failure) => Some(failure),
-        };
+        let failed = self.try_catch_up().await.err();
         self.is_behind = failed.is_some();
         match failed {
             Some(failure) if !is_passing(&failure) && !is_stale(&failure) => Err(failure),
