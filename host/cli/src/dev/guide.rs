@@ -74,6 +74,9 @@ impl Guide {
             false => format!(" --url {}", self.http_url()),
         };
         let program = &self.program;
+        if self.types.iter().any(|name| name == "ChatRoom") {
+            return ["alice", "bob"].map(|user| format!("{program} chat{url} --user {user}"));
+        }
         let Some((object, method, argument)) = &self.example else {
             return [format!("{program} types{url}"), format!("{program} deploy{url} FILE")];
         };
@@ -154,6 +157,16 @@ mod tests {
             "curl -d 5 http://127.0.0.1:8080/v1/objects/Counter/first/add",
         ];
         assert_eq!(guide("127.0.0.1:8080", &types).next(), expected);
+    }
+
+    #[test]
+    fn where_there_are_rooms_the_next_commands_are_two_who_chat() {
+        let types = [("ChatRoom", json!({"methods": []})), ("Counter", counter())];
+        let expected = [
+            "wasmverse chat --url http://127.0.0.1:9 --user alice",
+            "wasmverse chat --url http://127.0.0.1:9 --user bob",
+        ];
+        assert_eq!(guide("127.0.0.1:9", &types).next(), expected);
     }
 
     #[test]
