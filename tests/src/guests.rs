@@ -13,6 +13,10 @@ pub const COUNTER: Guest = Guest(env!("GUEST_COUNTER"));
 pub const BANK_ACCOUNT: Guest = Guest(env!("GUEST_BANK_ACCOUNT"));
 /// See [`ECHO`].
 pub const MISCHIEF: Guest = Guest(env!("GUEST_MISCHIEF"));
+/// See [`ECHO`].
+pub const CHAT_ROOM: Guest = Guest(env!("GUEST_CHAT_ROOM"));
+/// See [`ECHO`].
+pub const CHAT_LOBBY: Guest = Guest(env!("GUEST_CHAT_LOBBY"));
 /// Calls `Tally`; see [`CALLEE`].
 pub const CALLER: Guest = Guest(env!("GUEST_CALLER"));
 /// The type `Tally`, which `Caller` calls.

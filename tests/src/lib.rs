@@ -11,4 +11,5 @@ pub mod guests;
 pub mod http;
 pub mod patience;
 pub mod programs;
+pub mod sessions;
 pub mod stage;

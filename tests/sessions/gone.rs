@@ -1,0 +1,65 @@
+//! What objects hear of clients that are gone, and what clients hear of a gate or a node that was.
+
+use serde_json::json;
+use wasmverse_tests::{
+    patience::eventually,
+    sessions::{Surface, WINDOW},
+};
+
+use super::room::{ROOM, call_as, chat, join, say};
+
+#[tokio::test]
+async fn a_room_hears_when_the_window_of_a_client_has_ended() {
+    let cluster = chat(|settings| settings.gate.gate.session_window = WINDOW).await;
+    let (_, mut alice) = join(&cluster, Surface::Sse, "alice").await;
+    for surface in Surface::ALL {
+        let (_, bob) = join(&cluster, surface, "bob").await;
+        drop(bob);
+        assert_eq!(alice.event("left").await["user"], "bob");
+    }
+    assert_eq!(cluster.http.ok(ROOM, "members", ()).await, json!(["alice"]));
+}
+
+#[tokio::test]
+async fn an_object_hears_that_a_push_found_no_such_client() {
+    let cluster = chat(|settings| settings.node.node.gate_window = std::time::Duration::ZERO).await;
+    let (_, alice) = join(&cluster, Surface::Ws, "alice").await;
+    drop(alice);
+    // The gate forgets its clients when it is started again; the room keeps its members.
+    let cluster = cluster.restart().await;
+    let (_, mut bob) = join(&cluster, Surface::Ws, "bob").await;
+    assert_eq!(bob.event("left").await["user"], "alice");
+    assert_eq!(cluster.http.ok(ROOM, "members", ()).await, json!(["bob"]));
+}
+
+#[tokio::test]
+async fn nobody_but_the_platform_says_that_a_client_is_gone() {
+    let cluster = chat(|_| {}).await;
+    let (client, alice) = join(&cluster, Surface::Ws, "alice").await;
+    let refused = call_as(&cluster, &alice.mark.token, "on_client_gone", json!(client)).await;
+    assert_eq!(refused.code(), "denied");
+    assert_eq!(cluster.http.ok(ROOM, "members", ()).await, json!(["alice"]));
+}
+
+#[tokio::test]
+async fn a_client_that_is_gone_brings_no_object_into_being() {
+    let cluster = chat(|settings| settings.gate.gate.session_window = WINDOW).await;
+    let (_, alice) = join(&cluster, Surface::Sse, "alice").await;
+    assert_eq!(
+        cluster
+            .http
+            .request(reqwest::Method::DELETE, "/v1/objects/ChatRoom/general", "", &[])
+            .await
+            .status,
+        204
+    );
+    drop(alice);
+    let (_, mut bob) = join(&cluster, Surface::Sse, "bob").await;
+    drop(say(&cluster, "bob", "hi").await);
+    assert_eq!(bob.event("message").await["text"], "hi");
+    eventually("only bob was ever in the new room", async || {
+        let members = cluster.http.ok(ROOM, "members", ()).await;
+        (members == json!(["bob"])).then_some(())
+    })
+    .await;
+}
