@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "programs/chat.rs"]
+mod chat;
 #[path = "programs/clients.rs"]
 mod clients;
 #[path = "programs/command_line.rs"]

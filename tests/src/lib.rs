@@ -13,3 +13,4 @@ pub mod patience;
 pub mod programs;
 pub mod sessions;
 pub mod stage;
+pub mod terminal;
