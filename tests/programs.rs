@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "programs/browser.rs"]
+mod browser;
 #[path = "programs/chat.rs"]
 mod chat;
 #[path = "programs/clients.rs"]
@@ -10,3 +12,7 @@ mod clients;
 mod command_line;
 #[path = "programs/processes.rs"]
 mod processes;
+#[path = "programs/room.rs"]
+mod room;
+#[path = "programs/script.rs"]
+mod script;

@@ -44,11 +44,32 @@ python() {
   echo "$want" >"$home/wanted"
 }
 
+# The TypeScript client and the web chat, which `wasmverse dev` serves.
+page() {
+  command -v npm >/dev/null || debian nodejs npm
+  if [ gate/package-lock.json -nt gate/node_modules/.package-lock.json ]; then
+    echo "setup: npm ci in gate" >&2
+    npm ci --prefix gate --no-audit --no-fund --loglevel=error || fail "npm could not install what gate/package-lock.json names"
+    touch gate/node_modules/.package-lock.json
+  fi
+  local built=gate/web/dist/index.html
+  [ -n "$(find gate/client/src gate/web/src gate/*.json gate/*/*.json gate/web/*.html gate/web/*.ts -newer "$built" 2>&1 | head -n 1)" ] || return 0
+  echo "setup: building the web chat" >&2
+  npm run build --silent --prefix gate >&2 || fail "the web chat could not be built: npm run build --prefix gate"
+}
+
+# Debian's browser, for the tests of the web chat.
+browser() {
+  command -v chromium >/dev/null || debian chromium
+}
+
 command -v cargo >/dev/null || fail "no cargo; install Rust with rustup: https://rustup.rs"
 command -v cc >/dev/null || debian gcc libc6-dev
 wasm_target
+page
 if [ "${1:-build}" = test ]; then
   { cargo clippy --version && cargo fmt --version; } >/dev/null 2>&1 || rustup component add clippy rustfmt
   command -v curl >/dev/null || debian curl
   python
+  browser
 fi

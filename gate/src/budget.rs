@@ -45,6 +45,11 @@ impl Budget {
         Share { budget: Arc::clone(self), bytes }
     }
 
+    /// How much room there is.
+    pub(crate) fn left(&self) -> usize {
+        self.bytes_max.saturating_sub(self.held.load(Relaxed))
+    }
+
     /// Counts bytes until the last of them is dropped.
     ///
     /// # Errors
@@ -73,6 +78,11 @@ impl Share {
         }
         self.bytes += bytes;
         Ok(())
+    }
+
+    /// Another one, of so many bytes that are there already.
+    pub(crate) fn beside(&self, bytes: usize) -> Self {
+        self.budget.count(bytes)
     }
 
     /// Bytes that hold on to this share.

@@ -7,6 +7,7 @@ use std::{
 };
 
 use anyhow::Context as _;
+use fnv::FnvHashMap;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use wasmverse_core::{Action, Call, Caller, Chain, ObjectId, ShardCount};
@@ -278,10 +279,14 @@ async fn sweep(desk: Arc<Desk>, requested: CancellationToken) {
 
 /// Tells objects that clients who called them are gone.
 fn tell_gone(desk: &Desk, gone: Vec<(ObjectId, Arc<str>)>) {
+    let mut by_object: FnvHashMap<ObjectId, Vec<Arc<str>>> = FnvHashMap::default();
     for (object, client) in gone {
+        by_object.entry(object).or_default().push(client);
+    }
+    for (object, clients) in by_object {
         desk.router.send(Call {
             object,
-            action: Action::ClientsGone(vec![client]),
+            action: Action::ClientsGone(clients),
             caller: Caller::Platform,
             chain: Chain::default(),
             deadline: Instant::now() + GONE_TIMEOUT,

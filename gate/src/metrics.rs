@@ -152,6 +152,7 @@ pub(crate) struct SessionMetrics {
     pub(crate) refused: Counter,
     pub(crate) pushes: Counter,
     pub(crate) dropped: Counter,
+    pub(crate) cleared: Counter,
 }
 
 impl SessionMetrics {
@@ -169,6 +170,10 @@ impl SessionMetrics {
             "wasmverse_gate_pushes_dropped_total",
             "Pushes that a client did not get, for want of room; it is told of the gap."
         );
+        describe_counter!(
+            "wasmverse_gate_sessions_cleared_total",
+            "Sessions that lost all that waited for them, so that others had room."
+        );
         Self {
             sessions: gauge!("wasmverse_gate_sessions"),
             opened: counter!("wasmverse_gate_sessions_opened_total"),
@@ -176,6 +181,7 @@ impl SessionMetrics {
             refused: counter!("wasmverse_gate_sessions_refused_total"),
             pushes: counter!("wasmverse_gate_pushes_total"),
             dropped: counter!("wasmverse_gate_pushes_dropped_total"),
+            cleared: counter!("wasmverse_gate_sessions_cleared_total"),
         }
     }
 }

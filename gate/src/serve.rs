@@ -23,6 +23,7 @@ use hyper_util::{
     server::conn::auto,
 };
 use metrics::Gauge;
+use socket2::SockRef;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::Semaphore,
@@ -47,6 +48,8 @@ const HEADERS_BYTES_MAX: u32 = 64 << 10;
 /// A peer that answers no ping for so long is gone.
 const PING_EVERY: Duration = Duration::from_secs(30);
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
+/// What was sent to a client and is not acknowledged for so long never will be.
+const VANISHED_AFTER: Duration = Duration::from_secs(45);
 /// How long to wait after the system refuses to hand out a connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(250);
 
@@ -193,6 +196,9 @@ async fn accept(listener: &TcpListener) -> TcpStream {
             Ok((stream, _)) => {
                 // Without it small answers wait for acknowledgements.
                 let _ = stream.set_nodelay(true);
+                // A client that vanished without a word acknowledges nothing, and what is sent to
+                // it would be sent again for a quarter of an hour.
+                let _ = SockRef::from(&stream).set_tcp_user_timeout(Some(VANISHED_AFTER));
                 return stream;
             }
             Err(error) if is_of_one_connection(&error) => {}
@@ -224,5 +230,19 @@ where
 {
     fn execute(&self, task: F) {
         self.0.spawn(task);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_client_that_acknowledges_nothing_is_given_up() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (_client, stream) = tokio::join!(TcpStream::connect(address), accept(&listener));
+        let timeout = SockRef::from(&stream).tcp_user_timeout().unwrap();
+        assert_eq!(timeout, Some(VANISHED_AFTER));
     }
 }

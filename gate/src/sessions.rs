@@ -28,12 +28,17 @@ pub(crate) use client::{Attached, Client};
 pub(crate) use event::Event;
 pub(crate) use talk::{Said, Talk};
 
+use buffer::Bounds;
 use client::Session;
 
 /// When a client that found no room for its session may try again.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 /// What a push costs beside its payload, for each client.
 const ENTRY_BYTES: usize = 64;
+/// The part of all room that one client's pushes may hold, and that is made free at once when
+/// there is none left.
+const CLIENT_PART: usize = 16;
+const FREED_PART: usize = 8;
 
 /// What sessions may take, and how long they last.
 #[derive(Clone, Copy, Debug)]
@@ -48,6 +53,12 @@ pub(crate) struct SessionBounds {
     pub(crate) window: Duration,
     /// How often a client hears something at least.
     pub(crate) heartbeat: Duration,
+}
+
+impl SessionBounds {
+    fn of_buffer(&self) -> Bounds {
+        Bounds { length: self.buffer_length, bytes: self.bytes_max / CLIENT_PART }
+    }
 }
 
 /// All sessions of this gate.
@@ -205,16 +216,15 @@ impl Sessions {
         self.known.read().by_token.get(&digest).cloned()
     }
 
-    /// An event with room for it among so many clients; none: there is no room.
-    fn event(&self, delivery: &Delivery, clients: usize) -> Option<Arc<Event>> {
-        let bytes = delivery.push.payload.len() + ENTRY_BYTES * clients;
+    /// An event with room for its payload; none: there is no room.
+    fn event(&self, delivery: &Delivery) -> Option<Arc<Event>> {
+        let bytes = delivery.push.payload.len();
         let take = || {
             let mut share = self.budget.share();
             share.grow(bytes).ok().map(|()| share)
         };
         let share = take().or_else(|| {
-            // What was told already is likely to have arrived.
-            self.known.read().by_client.values().for_each(|session| session.forget_told());
+            self.make_room(bytes);
             take()
         })?;
         let type_name = delivery.from.type_name();
@@ -222,8 +232,29 @@ impl Sessions {
         Some(Arc::new(Event::new(&delivery.push, encoding.unwrap_or_default(), share)))
     }
 
+    /// Frees a good part of all room: first what was told already, and is likely to have arrived;
+    /// then what those hold who hold most, so that nobody who does not read keeps it from others.
+    fn make_room(&self, bytes: usize) {
+        let wanted = bytes.max(self.bounds.bytes_max / FREED_PART);
+        let sessions: Vec<_> = self.known.read().by_client.values().map(Arc::clone).collect();
+        sessions.iter().for_each(|session| session.forget_told());
+        if self.budget.left() >= wanted {
+            return;
+        }
+        let mut by_bytes: Vec<_> = sessions.iter().map(|s| (s.bytes(), s)).collect();
+        by_bytes.sort_unstable_by_key(|(bytes, _)| std::cmp::Reverse(*bytes));
+        for (_, session) in by_bytes {
+            if self.budget.left() >= wanted {
+                return;
+            }
+            session.clear();
+            self.metrics.cleared.increment(1);
+        }
+    }
+
     fn push(&self, session: &Session, event: Option<&Arc<Event>>) {
-        if session.push(event, self.bounds.buffer_length) {
+        let event = event.map(|event| (event, self.budget.count(ENTRY_BYTES)));
+        if session.push(event, self.bounds.of_buffer()) {
             self.metrics.pushes.increment(1);
         } else {
             self.metrics.dropped.increment(1);
@@ -236,7 +267,7 @@ impl Audience for Sessions {
         let mut gone = Vec::new();
         match &delivery.push.to {
             PushTo::Clients(clients) => {
-                let event = self.event(&delivery, clients.len());
+                let event = self.event(&delivery);
                 let known = self.known.read();
                 for client in clients {
                     match known.by_client.get(client) {
@@ -246,8 +277,7 @@ impl Audience for Sessions {
                 }
             }
             PushTo::Everyone => {
-                let clients = self.known.read().by_client.len();
-                let event = self.event(&delivery, clients);
+                let event = self.event(&delivery);
                 let known = self.known.read();
                 known.by_client.values().for_each(|session| self.push(session, event.as_ref()));
             }
@@ -259,7 +289,7 @@ impl Audience for Sessions {
         let known = self.known.read();
         let lose = |session: &Arc<Session>| {
             self.metrics.dropped.increment(1);
-            session.lose(self.bounds.buffer_length);
+            session.lose(self.bounds.of_buffer());
         };
         match to {
             PushTo::Clients(clients) => {

@@ -9,6 +9,9 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{Error, Link, ObjectId, Request, Result, Target, codec, reference::Outgoing};
 
+/// Clients that the platform lets one push name.
+const PUSH_CLIENTS_MAX: usize = 10_000;
+
 /// The turn that is running, and everything that an object may ask of the platform.
 ///
 /// A method that takes `ctx: &Context` gets one. Tests make a [`TestContext`](crate::TestContext).
@@ -214,7 +217,7 @@ impl Context {
         self.push_all([client], event, data)
     }
 
-    /// Pushes an event to each of these clients, when this turn ends well.
+    /// Pushes an event to each of these clients, however many, when this turn ends well.
     ///
     /// # Errors
     /// `denied` in a read-only turn.
@@ -225,7 +228,8 @@ impl Context {
         data: &(impl Serialize + ?Sized),
     ) -> Result<()> {
         let clients: Vec<&str> = clients.into_iter().collect();
-        self.link.push(&clients, event, &codec::encode(data)?)
+        let data = codec::encode(data)?;
+        clients.chunks(PUSH_CLIENTS_MAX).try_for_each(|some| self.link.push(some, event, &data))
     }
 
     /// Pushes an event to every connected client, when this turn ends well.

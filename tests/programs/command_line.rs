@@ -109,11 +109,11 @@ fn a_deploy_reports_who_moved_and_who_stayed() {
 #[test]
 fn bench_measures_what_it_calls() {
     let dev = started();
-    for via in ["grpc", "http"] {
+    for via in ["grpc", "http", "ws"] {
         let url = if via == "grpc" { format!("grpc://{}", dev.grpc) } else { dev.http.url.clone() };
         let words = "bench --type Echo --method echo --objects 10 --connections 4 --duration 1s \
-            --payload 16 --json";
-        let ran = wasmverse(&url, &words.split_whitespace().collect::<Vec<_>>());
+            --payload 16 --json --via";
+        let ran = wasmverse(&url, &words.split_whitespace().chain([via]).collect::<Vec<_>>());
         assert_eq!(ran.code, Some(0), "{ran:?}");
         let report = ran.json();
         assert!(report["calls"].as_u64().unwrap() > 10, "{report}");

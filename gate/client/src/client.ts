@@ -1,4 +1,6 @@
-import { WasmverseError } from "./error.js";
+import { Calls } from "./calls.js";
+import { WasmverseError, unavailable } from "./error.js";
+import { Feed } from "./feed.js";
 import type { ObjectOf } from "./object.js";
 import type { FromGate, Socket, SocketConstructor } from "./wire.js";
 
@@ -34,18 +36,8 @@ export interface Events {
   state: State;
 }
 
-interface Waiting {
-  frame: string;
-  sent: boolean;
-  resolve(payload: unknown): void;
-  reject(error: WasmverseError): void;
-  timer: ReturnType<typeof setTimeout>;
-}
-
 type Listener<K extends keyof Events> = (happening: Events[K]) => void;
 
-/** How much longer than the gate this side waits for a deadline to be answered. */
-const GRACE_MS = 2_000;
 /** The session was resumed by another connection. */
 const REPLACED = 4001;
 
@@ -55,11 +47,10 @@ export class Client {
   readonly #make: SocketConstructor;
   readonly #options: Required<Omit<ClientOptions, "WebSocket">>;
   readonly #listeners = new Map<keyof Events, Set<Listener<any>>>();
-  readonly #waiting = new Map<number, Waiting>();
+  readonly #calls = new Calls();
   #socket: Socket | undefined;
   #state: State = "connecting";
   #session: { token: string; clientId: string; seq: number } | undefined;
-  #lastId = 0;
   #pauseMs: number;
   #retry: ReturnType<typeof setTimeout> | undefined;
   #quiet: ReturnType<typeof setTimeout> | undefined;
@@ -97,24 +88,17 @@ export class Client {
     return () => void listeners.delete(listener);
   }
 
-  /** What objects push, as it comes, until the client is closed or the loop is left. */
-  async *events(): AsyncGenerator<Events["push"]> {
-    const queue: Events["push"][] = [];
-    let wake = () => {};
-    const stop = [
-      this.on("push", (push) => (queue.push(push), wake())),
-      this.on("state", () => wake()),
-    ];
-    try {
-      for (;;) {
-        const next = queue.shift();
-        if (next !== undefined) yield next;
-        else if (this.#state === "closed") return;
-        else await new Promise<void>((resolve) => (wake = resolve));
-      }
-    } finally {
-      stop.forEach((end) => end());
-    }
+  /**
+   * What objects push from now on, as it comes, until the client is closed or the loop is left.
+   * A loop that falls far behind fails with `overloaded`.
+   */
+  events(): AsyncIterableIterator<Events["push"]> {
+    const stop: (() => void)[] = [];
+    const feed = new Feed<Events["push"]>(() => stop.forEach((end) => end()));
+    stop.push(this.on("push", (push) => feed.add(push)));
+    stop.push(this.on("state", (state) => state === "closed" && feed.end()));
+    if (this.#state === "closed") feed.end();
+    return feed;
   }
 
   /** An object by type and id, with the methods of its type if they are given. */
@@ -126,24 +110,14 @@ export class Client {
 
   /**
    * Calls a method as this client. While there is no connection the call waits for one; it fails
-   * with `unavailable`, and `maybeExecuted`, if the connection breaks before the answer.
+   * with `unavailable`, and `maybeExecuted`, if the connection breaks before the answer. It is
+   * never repeated by itself.
    */
   call(type: string, object: string, method: string, payload?: unknown, options: CallOptions = {}): Promise<unknown> {
     if (this.#state === "closed") return Promise.reject(unavailable("the client is closed", false));
-    const id = ++this.#lastId;
+    const asked = { type, object, method, payload, key: options.key };
     const timeoutMs = options.timeoutMs ?? this.#options.timeoutMs;
-    const { key } = options;
-    const frame = JSON.stringify({ op: "call", id, type, object, method, payload, key, timeout: `${timeoutMs}ms` });
-    return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => {
-        const { sent } = this.#take(id) ?? { sent: true };
-        const message = "no answer came within the deadline";
-        reject(new WasmverseError({ code: "timeout", message, maybe_executed: sent }));
-      }, timeoutMs + GRACE_MS);
-      const waiting: Waiting = { frame, sent: false, resolve, reject, timer };
-      this.#waiting.set(id, waiting);
-      if (this.#state === "open") this.#send(waiting);
-    });
+    return this.#calls.make(asked, timeoutMs, this.#state === "open" ? this.#send : undefined);
   }
 
   /** Ends it; calls under way fail. */
@@ -154,8 +128,9 @@ export class Client {
     const socket = this.#socket;
     this.#socket = undefined;
     socket?.close(1000);
-    this.#failAll((waiting) => unavailable("the client was closed", waiting.sent), true);
+    // Nobody makes a call any more that would wait for ever.
     this.#become("closed");
+    this.#calls.close();
   }
 
   #connect(): void {
@@ -166,12 +141,12 @@ export class Client {
       if (!isCurrent()) return;
       const session = this.#session;
       const first = session === undefined
-        ? { op: "open", heartbeat: true }
-        : { op: "resume", session: session.token, seq: session.seq, heartbeat: true };
+        ? { op: "open" }
+        : { op: "resume", session: session.token, seq: session.seq };
       socket.send(JSON.stringify(first));
     };
     socket.onmessage = (event: { data: unknown }) => {
-      if (isCurrent()) this.#take_in(JSON.parse(String(event.data)) as FromGate);
+      if (isCurrent()) this.#hear(JSON.parse(String(event.data)) as FromGate);
     };
     socket.onerror = () => {};
     socket.onclose = (event: { code?: number }) => {
@@ -194,17 +169,17 @@ export class Client {
   #lost(replaced: boolean): void {
     this.#socket = undefined;
     clearTimeout(this.#quiet);
-    this.#failAll(() => unavailable("the connection broke before the answer came", true), false);
     // Somebody else is this client now: to take it back would only be answered in kind.
     if (replaced) this.#session = undefined;
     this.#become("reconnecting");
+    this.#calls.breakOff();
     const { min, max } = this.#options.backoffMs;
     const pause = this.#pauseMs * (0.5 + Math.random() / 2);
     this.#pauseMs = Math.min(Math.max(this.#pauseMs * 2, min), max);
     this.#retry = setTimeout(() => this.#connect(), pause);
   }
 
-  #take_in(frame: FromGate): void {
+  #hear(frame: FromGate): void {
     this.#listenForLife();
     switch (frame.op) {
       case "session": {
@@ -217,44 +192,28 @@ export class Client {
         };
         this.#pauseMs = this.#options.backoffMs.min;
         this.#become("open");
+        // What its listeners call goes first: a new client joins before it speaks.
         this.#tell("session", { clientId: frame.client_id, isNew });
-        for (const waiting of [...this.#waiting.values()]) if (!waiting.sent) this.#send(waiting);
-        return;
+        return this.#calls.sendAll(this.#send);
       }
       case "push":
-        if (this.#session !== undefined) this.#session.seq = frame.seq;
+        if (this.#session === undefined || frame.seq <= this.#session.seq) return;
+        this.#session.seq = frame.seq;
         return this.#tell("push", { event: frame.event, payload: frame.payload });
       case "gap":
         if (this.#session !== undefined) this.#session.seq = frame.seq ?? this.#session.seq + (frame.missed ?? 1);
         return this.#tell("gap", { missed: frame.missed });
       case "reply":
-        return this.#take(frame.id)?.resolve(frame.payload);
+        return this.#calls.resolve(frame.id, frame.payload);
       case "error":
-        if (frame.id !== null) this.#take(frame.id)?.reject(new WasmverseError(frame.error));
+        if (frame.id !== null) this.#calls.reject(frame.id, new WasmverseError(frame.error));
         return;
       case "heartbeat":
         return;
     }
   }
 
-  #send(waiting: Waiting): void {
-    waiting.sent = true;
-    this.#socket?.send(waiting.frame);
-  }
-
-  /** The call of that id, which is over. */
-  #take(id: number): Waiting | undefined {
-    const waiting = this.#waiting.get(id);
-    this.#waiting.delete(id);
-    clearTimeout(waiting?.timer);
-    return waiting;
-  }
-
-  #failAll(why: (waiting: Waiting) => WasmverseError, all: boolean): void {
-    for (const [id, waiting] of [...this.#waiting]) {
-      if (all || waiting.sent) this.#take(id)?.reject(why(waiting));
-    }
-  }
+  readonly #send = (frame: string): void => this.#socket?.send(frame);
 
   #become(state: State): void {
     if (this.#state === state) return;
@@ -263,12 +222,17 @@ export class Client {
   }
 
   #tell<K extends keyof Events>(what: K, happening: Events[K]): void {
-    for (const listener of [...(this.#listeners.get(what) ?? [])]) listener(happening);
+    for (const listener of [...(this.#listeners.get(what) ?? [])]) {
+      try {
+        listener(happening);
+      } catch (error) {
+        // It is the application's own, and must not keep others from hearing.
+        queueMicrotask(() => {
+          throw error;
+        });
+      }
+    }
   }
-}
-
-function unavailable(message: string, maybeExecuted: boolean): WasmverseError {
-  return new WasmverseError({ code: "unavailable", message, maybe_executed: maybeExecuted });
 }
 
 function withSlash(url: string | URL): string {

@@ -46,3 +46,8 @@ export class WasmverseError extends Error {
     this.application = shape.application;
   }
 }
+
+/** No connection, or one that broke. */
+export function unavailable(message: string, maybeExecuted: boolean): WasmverseError {
+  return new WasmverseError({ code: "unavailable", message, maybe_executed: maybeExecuted });
+}

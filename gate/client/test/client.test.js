@@ -84,7 +84,8 @@ test("a call that was under way may have been executed, one that waits is sent l
   const waiting = client.object("Counter", "a").call("add", 2, { key: "k", timeoutMs: 1000 });
   await back;
   const frame = fake.socket.sent.at(-1);
-  assert.deepEqual([frame.op, frame.method, frame.payload, frame.key, frame.timeout], ["call", "add", 2, "k", "1000ms"]);
+  assert.deepEqual([frame.op, frame.method, frame.payload, frame.key], ["call", "add", 2, "k"]);
+  assert.ok(parseInt(frame.timeout) <= 1000, "time that was spent waiting is not given again");
   fake.socket.say({ op: "reply", id: frame.id, payload: 7 });
   assert.equal(await waiting, 7);
   client.close();
@@ -139,6 +140,83 @@ test("events are an async iterator that ends with the client", async () => {
   await reading;
   assert.deepEqual(seen, ["a", "b"]);
   await assert.rejects(client.call("T", "a", "m"), (error) => error.code === "unavailable" && !error.maybeExecuted);
+});
+
+test("events of before the first look are kept, and a loop that is left ends them", async () => {
+  const fake = gate();
+  const client = new Client("http://gate", options(fake));
+  await opened(client);
+  const events = client.events();
+  fake.push("a");
+  for await (const { payload } of events) {
+    assert.equal(payload, "a");
+    break;
+  }
+  fake.push("b");
+  assert.deepEqual(await events.next(), { value: undefined, done: true });
+  client.close();
+});
+
+test("a loop that falls far behind is told so", async () => {
+  const fake = gate();
+  const client = new Client("http://gate", options(fake));
+  await opened(client);
+  const events = client.events();
+  for (let n = 0; n <= 10_000; n++) fake.push(n);
+  const reading = (async () => {
+    for await (const _ of events);
+  })();
+  await assert.rejects(reading, (error) => error.code === "overloaded");
+  client.close();
+});
+
+test("what the gate tells twice is heard once", async () => {
+  const fake = gate();
+  const client = new Client("http://gate", options(fake));
+  await opened(client);
+  const seen = [];
+  client.on("push", ({ payload }) => seen.push(payload));
+  fake.push("a");
+  fake.socket.say({ op: "push", seq: 1, event: "message", payload: "a" });
+  fake.push("b");
+  assert.deepEqual(seen, ["a", "b"]);
+  client.close();
+});
+
+test("a call that found no connection in time was not executed", async () => {
+  class Nowhere {
+    constructor() {
+      queueMicrotask(() => this.onclose({ code: 1006 }));
+    }
+    close() {}
+  }
+  const client = new Client("http://gate", { WebSocket: Nowhere, backoffMs: { min: 1, max: 2 } });
+  const call = client.call("T", "a", "m", 1, { timeoutMs: 20 });
+  await assert.rejects(call, (error) => error.code === "timeout" && !error.maybeExecuted);
+  client.close();
+});
+
+test("what listeners of a session call goes before calls that waited", async () => {
+  const fake = gate();
+  const client = new Client("http://gate", options(fake));
+  client.call("T", "a", "second").catch(() => {});
+  client.on("session", () => client.call("T", "a", "first").catch(() => {}));
+  await opened(client);
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.deepEqual(fake.socket.sent.map(({ op, method }) => method ?? op), ["open", "first", "second"]);
+  client.close();
+});
+
+test("an argument that is no JSON fails its call alone", async () => {
+  const fake = gate();
+  const client = new Client("http://gate", options(fake));
+  const waiting = client.call("T", "a", "m", 1n);
+  await assert.rejects(waiting, TypeError);
+  await assert.rejects(client.call("T", "a", "m", 1n), TypeError);
+  const call = client.call("T", "a", "m", 1);
+  fake.socket.say({ op: "reply", id: fake.socket.sent.at(-1).id, payload: "done" });
+  assert.equal(await call, "done");
+  client.close();
 });
 
 test("without a WebSocket the error says what to do", { skip: "WebSocket" in globalThis }, () => {

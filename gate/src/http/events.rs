@@ -10,7 +10,8 @@ use axum::{
     http::{HeaderMap, HeaderValue, Uri, header},
     response::Response,
 };
-use futures_util::StreamExt as _;
+use bytes::Bytes;
+use futures_util::{StreamExt as _, stream};
 use serde::Deserialize;
 use wasmverse_core::{CallError, ErrorKind};
 
@@ -29,6 +30,9 @@ const RETRY_MILLIS: u32 = 1000;
 /// for ever.
 const REPLACED_RETRY_MILLIS: u32 = 3_600_000;
 
+/// A smaller event is copied: one piece is cheaper to send than two.
+const SHARED_BYTES_MIN: usize = 4096;
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Parameters {
@@ -45,7 +49,9 @@ pub(crate) async fn events(
     measure.end(&attached);
     let talk = Talk::new(attached?, &desk.ending);
     let token = talk.attached().token.clone();
-    let events = talk.map(move |said| Ok::<_, Infallible>(written(&token, said)));
+    let events = talk.flat_map(move |said| {
+        stream::iter(written(&token, said).into_iter().flatten().map(Ok::<_, Infallible>))
+    });
     let mut response = Response::new(Body::from_stream(events));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
@@ -79,23 +85,20 @@ fn keep_other_sites_out(headers: &HeaderMap) -> Result<(), CallError> {
     Ok(())
 }
 
-/// An event on the wire.
-fn written(token: &Token, said: Said) -> String {
+/// An event on the wire. What is large is the same bytes for all clients.
+fn written(token: &Token, said: Said) -> [Option<Bytes>; 2] {
     let token = token.expose();
-    match said {
+    let text = match said {
         Said::Opened { client, seq } => {
             let data = serde_json::json!({ "client_id": client, "session": token });
             format!("retry: {RETRY_MILLIS}\nevent: session\nid: {token}.{seq}\ndata: {data}\n\n")
         }
         Said::Told(Told::Push { seq, event }) => {
-            let mut text = format!("event: {}\nid: {token}.{seq}\n", event.name);
-            // JSON may have line breaks between its parts, and each of them ends a line here.
-            for line in event.json().split(['\r', '\n']).filter(|line| !line.is_empty()) {
-                text.push_str("data: ");
-                text.push_str(line);
-                text.push('\n');
+            let (mut text, rest) = (format!("id: {token}.{seq}\n"), event.lines());
+            if rest.len() > SHARED_BYTES_MIN {
+                return [Some(text.into()), Some(rest)];
             }
-            text.push('\n');
+            text.push_str(std::str::from_utf8(&rest).expect("lines are text"));
             text
         }
         Said::Told(Told::Gap { seq, missed }) => {
@@ -105,5 +108,6 @@ fn written(token: &Token, said: Said) -> String {
         Said::Heartbeat(_) => ":\n\n".to_owned(),
         Said::Replaced => format!("retry: {REPLACED_RETRY_MILLIS}\n: resumed elsewhere\n\n"),
         Said::Ending => ": the gate ends\n\n".to_owned(),
-    }
+    };
+    [Some(text.into()), None]
 }

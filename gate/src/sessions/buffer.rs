@@ -7,6 +7,7 @@
 use std::{collections::VecDeque, sync::Arc, time::Instant};
 
 use super::Event;
+use crate::budget::Share;
 
 /// What a client is told.
 #[derive(Clone, Debug)]
@@ -35,6 +36,17 @@ pub(crate) struct Buffer {
     last: u64,
     /// The last ordinal that the client was told of.
     told: u64,
+    /// What the payloads in it hold, each as if nobody else held it.
+    bytes: usize,
+}
+
+/// What one buffer may hold.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    /// In pushes.
+    pub(crate) length: usize,
+    /// In bytes of their payloads.
+    pub(crate) bytes: usize,
 }
 
 #[derive(Debug)]
@@ -44,6 +56,14 @@ struct Entry {
     event: Option<Arc<Event>>,
     /// When it was told; none: it waits.
     told_at: Option<Instant>,
+    /// Of the room that all buffers have together.
+    _share: Option<Share>,
+}
+
+impl Entry {
+    fn bytes(&self) -> usize {
+        self.event.as_ref().map_or(0, |event| event.payload.len())
+    }
 }
 
 impl Buffer {
@@ -52,17 +72,71 @@ impl Buffer {
         self.told
     }
 
+    /// What the payloads in it hold, in bytes.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Takes in a push; `false`: it was dropped, since so many wait already.
-    pub(crate) fn push(&mut self, event: Option<Arc<Event>>, length_max: usize) -> bool {
+    pub(crate) fn push(&mut self, event: Arc<Event>, share: Share, bounds: Bounds) -> bool {
         self.last += 1;
-        while self.entries.len() >= length_max {
+        let fits = self.make_room(event.payload.len(), bounds);
+        if fits {
+            self.add(Some(event), Some(share));
+        }
+        fits
+    }
+
+    /// Something was lost on the way, nobody knows how much. Said twice in a row it says no more.
+    pub(crate) fn lose(&mut self, bounds: Bounds) -> bool {
+        self.last += 1;
+        let is_known = self.entries.back().is_some_and(|entry| {
+            entry.event.is_none() && entry.seq > self.told && entry.seq + 1 == self.last
+        });
+        if is_known {
+            self.last -= 1;
+            return true;
+        }
+        let fits = self.make_room(0, bounds);
+        if fits {
+            self.add(None, None);
+        }
+        fits
+    }
+
+    /// Lets go of the earliest that were told; `false`: that is not enough.
+    fn make_room(&mut self, bytes: usize, bounds: Bounds) -> bool {
+        while self.entries.len() >= bounds.length
+            || !self.entries.is_empty() && self.bytes + bytes > bounds.bytes
+        {
             if self.entries.front().is_none_or(|oldest| oldest.seq > self.told) {
                 return false;
             }
-            self.entries.pop_front();
+            self.pop();
         }
-        self.entries.push_back(Entry { seq: self.last, event, told_at: None });
         true
+    }
+
+    fn add(&mut self, event: Option<Arc<Event>>, share: Option<Share>) {
+        let entry = Entry { seq: self.last, event, told_at: None, _share: share };
+        self.bytes += entry.bytes();
+        self.entries.push_back(entry);
+    }
+
+    fn pop(&mut self) {
+        if let Some(entry) = self.entries.pop_front() {
+            self.bytes -= entry.bytes();
+        }
+    }
+
+    /// Lets go of all, for others to have room. What was not told becomes a gap; what nobody knew
+    /// of a loss stays unknown.
+    pub(crate) fn clear(&mut self) {
+        let told = self.told;
+        let unknown = self.entries.iter().rposition(|e| e.event.is_none() && e.seq > told);
+        let kept = unknown.and_then(|place| self.entries.remove(place));
+        self.entries = kept.into_iter().collect();
+        self.bytes = 0;
     }
 
     /// A push that there is no room for.
@@ -97,8 +171,10 @@ impl Buffer {
         if seq > self.last {
             // It knows of things that never were.
             self.told = self.last;
+            self.entries.clear();
+            self.bytes = 0;
             self.last += 1;
-            self.entries.push_back(Entry { seq: self.last, event: None, told_at: None });
+            self.add(None, None);
             return;
         }
         self.told = seq;
@@ -111,7 +187,7 @@ impl Buffer {
             entry.seq <= told && entry.told_at.is_some_and(|told_at| told_at <= since)
         };
         while self.entries.front().is_some_and(is_old) {
-            self.entries.pop_front();
+            self.pop();
         }
         if self.entries.is_empty() {
             self.entries = VecDeque::new();

@@ -10,7 +10,11 @@ use std::{
 use parking_lot::Mutex;
 use wasmverse_core::ObjectId;
 
-use super::{Event, Sessions, Token, buffer::Buffer, buffer::Told};
+use super::{
+    Event, Sessions, Token,
+    buffer::{Bounds, Buffer, Told},
+};
+use crate::budget::Share;
 
 /// Objects that are to hear when a client is gone; beyond it the earliest are forgotten.
 const CALLED_MAX: usize = 1024;
@@ -41,9 +45,9 @@ impl Session {
     }
 
     /// `false`: it was dropped, for want of room.
-    pub(super) fn push(&self, event: Option<&Arc<Event>>, length_max: usize) -> bool {
+    pub(super) fn push(&self, event: Option<(&Arc<Event>, Share)>, bounds: Bounds) -> bool {
         self.change(|buffer| match event {
-            Some(event) => buffer.push(Some(Arc::clone(event)), length_max),
+            Some((event, share)) => buffer.push(Arc::clone(event), share, bounds),
             None => {
                 buffer.skip();
                 false
@@ -52,8 +56,21 @@ impl Session {
     }
 
     /// Something was lost on the way to it.
-    pub(super) fn lose(&self, length_max: usize) {
-        self.change(|buffer| buffer.push(None, length_max));
+    pub(super) fn lose(&self, bounds: Bounds) {
+        self.change(|buffer| buffer.lose(bounds));
+    }
+
+    /// What it holds, in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        self.state.lock().buffer.bytes()
+    }
+
+    /// Lets go of all that it holds, which is told as a gap.
+    pub(super) fn clear(&self) {
+        self.change(|buffer| {
+            buffer.clear();
+            true
+        });
     }
 
     /// Wakes the connection outside the lock.
@@ -141,7 +158,7 @@ pub(crate) struct Attached {
 impl Attached {
     pub(super) fn begin(sessions: &Arc<Sessions>, session: &Arc<Session>, with_gap: bool) -> Self {
         if with_gap {
-            session.lose(sessions.bounds.buffer_length);
+            session.lose(sessions.bounds.of_buffer());
         }
         Self::new(sessions, session, 0, 0)
     }

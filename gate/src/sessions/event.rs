@@ -18,13 +18,16 @@ pub(crate) struct Event {
     pub(crate) payload: Bytes,
     encoding: Encoding,
     json: OnceLock<Bytes>,
-    _share: Share,
+    /// And its share of the room.
+    lines: OnceLock<(Bytes, Share)>,
+    share: Share,
 }
 
 impl Event {
     pub(super) fn new(push: &Push, encoding: Encoding, share: Share) -> Self {
         let (name, payload) = (Arc::clone(&push.event), push.payload.clone());
-        Self { name, payload, encoding, json: OnceLock::new(), _share: share }
+        let (json, lines) = (OnceLock::new(), OnceLock::new());
+        Self { name, payload, encoding, json, lines, share }
     }
 
     /// The payload as JSON: as it is from a type that speaks JSON, else as base64 in a string;
@@ -41,5 +44,26 @@ impl Event {
             }
         });
         std::str::from_utf8(json).expect("JSON that was read, and base64, are UTF-8")
+    }
+
+    /// The lines of a server-sent event, all but its id: made once for all clients.
+    pub(crate) fn lines(&self) -> Bytes {
+        let (lines, _) = self.lines.get_or_init(|| {
+            let json = self.json();
+            let mut text = String::with_capacity(json.len() + self.name.len() + 32);
+            text.push_str("event: ");
+            text.push_str(&self.name);
+            text.push('\n');
+            // JSON may have line breaks between its parts, and each of them ends a line here.
+            for line in json.split(['\r', '\n']).filter(|line| !line.is_empty()) {
+                text.push_str("data: ");
+                text.push_str(line);
+                text.push('\n');
+            }
+            text.push('\n');
+            let share = self.share.beside(text.len());
+            (text.into(), share)
+        });
+        lines.clone()
     }
 }

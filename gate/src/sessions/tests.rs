@@ -7,6 +7,8 @@ use wasmverse_core::{Encoding, Push};
 
 use super::*;
 
+mod model;
+
 fn bounds() -> SessionBounds {
     SessionBounds {
         sessions_max: 100,
@@ -122,22 +124,44 @@ fn there_are_so_many_sessions_and_no_more() {
 
 #[test]
 fn what_is_pushed_to_many_is_held_once_and_what_was_told_makes_room() {
-    let sessions = sessions(SessionBounds { bytes_max: 1000 + 3 * ENTRY_BYTES, ..bounds() });
+    let sessions = sessions(SessionBounds { bytes_max: 1600, ..bounds() });
     let mut all = [sessions.open().unwrap(), sessions.open().unwrap(), sessions.open().unwrap()];
     let to = to(&all.each_ref());
-    sessions.deliver(delivery(to.clone(), 1000));
-    for client in &mut all {
-        assert_eq!(told(client), [(1, None)]);
+    for seq in 1..=3 {
+        // What was told is kept for their return, but yields.
+        sessions.deliver(delivery(to.clone(), 1000));
+        for client in &mut all {
+            assert_eq!(told(client), [(seq, None)]);
+        }
     }
-    // It is kept for their return, but yields.
-    sessions.deliver(delivery(to.clone(), 1000));
-    // Nobody has read this one.
-    sessions.deliver(delivery(to.clone(), 1000));
-    for client in &mut all {
-        assert_eq!(told(client), [(2, None), (3, Some(Some(1)))]);
+}
+
+#[test]
+fn who_reads_nothing_keeps_no_room_from_others() {
+    let bounds = SessionBounds { bytes_max: 64 << 10, buffer_length: 1000, ..bounds() };
+    let sessions = sessions(bounds);
+    // Some are connected and read nothing, others are away.
+    let deaf: Vec<_> = (0..40).map(|_| sessions.open().unwrap()).collect();
+    let away: Vec<_> = (0..40).map(|_| sessions.open().unwrap()).collect();
+    let everybody: Vec<_> = deaf.iter().chain(&away).map(|client| to(&[client])).collect();
+    let tokens: Vec<_> = away.iter().map(|client| client.token.clone()).collect();
+    drop(away);
+    let mut reader = sessions.open().unwrap();
+    for round in 1..=100 {
+        for to in &everybody {
+            sessions.deliver(delivery(to.clone(), 1000));
+        }
+        sessions.deliver(delivery(to(&[&reader]), 1000));
+        assert_eq!(told(&mut reader), [(round, None)]);
     }
-    sessions.deliver(delivery(to, 1000));
-    assert_eq!(told(&mut all[0]), [(4, None)]);
+    assert!(sessions.budget.left() < 64 << 10);
+    // Each of them hears exactly how much it missed.
+    for token in tokens {
+        let mut back = sessions.resume(token.expose(), 0).unwrap();
+        let heard = told(&mut back);
+        let missed: u64 = heard.iter().map(|(_, gap)| gap.map_or(1, |gap| gap.unwrap())).sum();
+        assert_eq!(missed, 100, "{heard:?}");
+    }
 }
 
 #[test]
@@ -146,7 +170,7 @@ fn losses_on_the_way_are_told_to_those_concerned() {
     let mut all = [sessions.open().unwrap(), sessions.open().unwrap()];
     sessions.missed(&to(&[&all[0]]));
     sessions.missed(&PushTo::Everyone);
-    assert_eq!(told(&mut all[0]), [(1, Some(None)), (2, Some(None))]);
+    assert_eq!(told(&mut all[0]), [(1, Some(None))], "twice in a row says no more");
     assert_eq!(told(&mut all[1]), [(1, Some(None))]);
 }
 

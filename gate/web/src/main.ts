@@ -1,150 +1,176 @@
-// The page: what is on it, and what happens when someone types. Text is text, never HTML.
+// The page: a door to enter by, and a room. What happens when someone types or comes back.
 
 import "./style.css";
-import { Chat, words, type Message } from "./chat";
-
-function part<T extends HTMLElement>(id: string): T {
-  const found = document.getElementById(id);
-  if (found === null) throw new Error(`the page has no #${id}`);
-  return found as T;
-}
+import type { State } from "@wasmverse/client";
+import { Chat, words } from "./chat";
+import * as log from "./log";
+import * as outbox from "./outbox";
+import { element, part } from "./page";
+import * as rooms from "./rooms";
+import type { Visit } from "./visit";
 
 const [door, room] = [part("door"), part("chat")];
 const [enter, say] = [part<HTMLFormElement>("enter"), part<HTMLFormElement>("say")];
 const [userInput, roomInput, textInput] = [part<HTMLInputElement>("user"), part<HTMLInputElement>("room"), part<HTMLInputElement>("text")];
-const [messages, members, state, problem, trouble] = [part("messages"), part("members"), part("state"), part("problem"), part("trouble")];
-const newer = part<HTMLButtonElement>("newer");
+const [members, status, problem, trouble] = [part("members"), part("state"), part("problem"), part("trouble")];
 const title = document.title;
-let unread = 0;
+/** Between two looks at which rooms there are, in milliseconds. */
+const LOOK_MS = 5_000;
+let visit: Visit | undefined;
+let user = "";
+let isEntering = false;
+let connection: State = "connecting";
+let wasConnected = false;
+let isBehind = false;
+let noList = "";
 
-function element(name: string, className: string, text: string): HTMLElement {
-  const made = document.createElement(name);
-  made.className = className;
-  made.textContent = text;
-  return made;
-}
-
-function isAtEnd(): boolean {
-  return messages.scrollHeight - messages.scrollTop - messages.clientHeight < 40;
-}
-
-function toEnd(): void {
-  messages.scrollTop = messages.scrollHeight;
-  unread = 0;
-  newer.hidden = true;
-}
-
-function add(line: HTMLElement): void {
-  const follow = isAtEnd();
-  messages.append(line);
-  if (follow) return toEnd();
-  unread += 1;
-  newer.textContent = `${unread} new`;
-  newer.hidden = false;
-}
-
-function show(message: Message): void {
-  const line = document.createElement("li");
-  const at = new Date(message.at_micros / 1000);
-  const time = element("time", "", at.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" }));
-  time.setAttribute("datetime", at.toISOString());
-  line.append(element("bdi", "who", message.user), time, element("span", "text", message.text));
-  add(line);
-}
-
-const chat = new Chat(location.origin, {
-  state(now) {
-    state.classList.toggle("lost", now === "reconnecting");
-    state.textContent = { connecting: "connecting…", open: "connected", reconnecting: "connection lost: reconnecting…", closed: "closed" }[now];
+const chat = new Chat(
+  location.origin,
+  {
+    message: (message) => log.show(message, message.user === user),
+    members(names) {
+      members.replaceChildren(...names.map((name) => element("li", "", name)));
+      part("members-title").textContent = `Members (${names.length})`;
+    },
+    note: log.note,
+    behind(is) {
+      isBehind = is;
+      showStatus();
+      if (!is) trouble.textContent = "";
+    },
+    trouble: (error) => (trouble.textContent = words(error)),
+    gone: (why) => toDoor(why),
   },
-  message: show,
-  members(names) {
-    members.replaceChildren(...names.map((name) => element("li", "", name)));
+  (now) => {
+    connection = now;
+    wasConnected ||= now === "open";
+    showStatus();
+    void listRooms();
   },
-  note: (text) => add(element("li", "note", text)),
-  trouble: (text) => (trouble.textContent = text),
-});
+);
+
+function showStatus(): void {
+  const away = wasConnected ? "connection lost: reconnecting…" : "no connection: trying again…";
+  const open = isBehind ? "back: catching up…" : "connected";
+  status.textContent = { connecting: "connecting…", open, reconnecting: away, closed: "closed" }[connection];
+  status.className = connection === "open" && !isBehind ? "good" : connection === "reconnecting" ? "lost" : "";
+}
 
 async function listRooms(): Promise<void> {
+  if (door.hidden || document.hidden || connection !== "open") return;
   try {
-    const rooms = await chat.rooms();
-    part("rooms").replaceChildren(...rooms.map(({ name }) => Object.assign(document.createElement("option"), { value: name })));
-    part("open").replaceChildren(
-      ...rooms.map(({ name, members }) => {
-        const button = element("button", "", `${name} (${members})`);
-        button.setAttribute("type", "button");
-        button.addEventListener("click", () => {
-          roomInput.value = name;
-          if (userInput.value.trim() === "") userInput.focus();
-          else enter.requestSubmit();
-        });
-        const item = document.createElement("li");
-        item.append(button);
-        return item;
-      }),
-    );
+    rooms.show(await chat.rooms(), (name) => {
+      roomInput.value = name;
+      if (userInput.value.trim() === "") userInput.focus();
+      else enter.requestSubmit();
+    });
+  } catch (error) {
+    if (problem.textContent === "") problem.textContent = noList = words(error);
+    return;
+  }
+  // What kept the list away is over.
+  if (problem.textContent === noList) problem.textContent = noList = "";
+}
+
+async function goIn(): Promise<void> {
+  const [name, where] = [userInput.value.trim(), roomInput.value.trim()];
+  if (name === "" || where === "" || isEntering) return;
+  isEntering = true;
+  enter.setAttribute("aria-busy", "true");
+  problem.textContent = trouble.textContent = "";
+  user = name;
+  isBehind = false;
+  log.clear();
+  outbox.clear();
+  try {
+    visit = await chat.enter(name, where);
+    showRoom(visit);
   } catch (error) {
     problem.textContent = words(error);
+  } finally {
+    isEntering = false;
+    enter.removeAttribute("aria-busy");
   }
 }
 
-enter.addEventListener("submit", async (event) => {
-  event.preventDefault();
-  const [user, name] = [userInput.value.trim(), roomInput.value.trim()];
-  if (user === "" || name === "") return;
-  problem.textContent = trouble.textContent = "";
-  messages.replaceChildren();
-  part("name").textContent = name;
-  try {
-    await chat.enter(user, name);
-  } catch (error) {
-    problem.textContent = words(error);
-    return;
-  }
+function showRoom({ user, room: name }: Visit): void {
   localStorage.setItem("user", user);
+  // A page that is loaded again is in the same room again.
+  sessionStorage.setItem("room", name);
   history.replaceState(null, "", `#${encodeURIComponent(name)}`);
-  document.title = `${name} – ${title}`;
+  part("name").replaceChildren(element("bdi", "", name));
+  // The name ends where it ends, in whatever direction it is written.
+  document.title = `\u2068${name}\u2069 – ${title}`;
   door.hidden = true;
   room.hidden = false;
-  toEnd();
+  log.toEnd();
   textInput.focus();
-});
+}
 
-say.addEventListener("submit", async (event) => {
-  event.preventDefault();
-  const text = textInput.value;
-  if (text.trim() === "") return;
-  textInput.value = "";
-  trouble.textContent = "";
-  try {
-    await chat.say(text);
-  } catch (error) {
-    trouble.textContent = words(error);
-    // What was not sent is not lost either.
-    if (textInput.value === "") textInput.value = text;
-  }
-});
-
-part("leave").addEventListener("click", async () => {
+function toDoor(why: string): void {
+  visit = undefined;
+  isBehind = false;
+  showStatus();
   room.hidden = true;
   door.hidden = false;
   document.title = title;
+  sessionStorage.removeItem("room");
   history.replaceState(null, "", location.pathname);
+  problem.textContent = why;
   userInput.focus();
+}
+
+async function goOut(): Promise<void> {
+  const left = visit?.leave();
+  toDoor("");
   try {
-    await chat.leave();
+    await left;
   } catch (error) {
     problem.textContent = words(error);
   }
   await listRooms();
+}
+
+/** The room that the address names; one that makes no sense names none. */
+function addressed(): string {
+  try {
+    return decodeURIComponent(location.hash.slice(1));
+  } catch {
+    return "";
+  }
+}
+
+enter.addEventListener("submit", (event) => {
+  event.preventDefault();
+  void goIn();
 });
 
-newer.addEventListener("click", toEnd);
-messages.addEventListener("scroll", () => {
-  if (isAtEnd()) toEnd();
+say.addEventListener("submit", (event) => {
+  event.preventDefault();
+  const text = textInput.value;
+  if (text.trim() === "" || visit === undefined) return;
+  textInput.value = "";
+  trouble.textContent = "";
+  log.toEnd();
+  outbox.post(visit, text);
+});
+
+setInterval(() => void listRooms(), LOOK_MS);
+
+part("leave").addEventListener("click", () => void goOut());
+
+addEventListener("hashchange", async () => {
+  const name = addressed();
+  if (name === "" || name === visit?.room) return;
+  const goesOn = visit !== undefined;
+  if (goesOn) await goOut();
+  roomInput.value = name;
+  if (goesOn) void goIn();
 });
 
 userInput.value = localStorage.getItem("user") ?? "";
-if (location.hash.length > 1) roomInput.value = decodeURIComponent(location.hash.slice(1));
+const name = addressed();
+if (name !== "") roomInput.value = name;
 (userInput.value === "" ? userInput : roomInput).focus();
-await listRooms();
+showStatus();
+if (name !== "" && sessionStorage.getItem("room") === name && userInput.value !== "") void goIn();

@@ -2,6 +2,7 @@
 //! come in, what happens when a source file is saved, and the orderly end.
 
 mod guide;
+mod page;
 mod reload;
 mod settings;
 mod system;
@@ -86,11 +87,12 @@ impl Session {
     fn announce(&self) -> Result<()> {
         let took = self.began.elapsed();
         let types = self.system.node().types().borrow().clone();
-        let guide = Guide::new(self.system.addresses(), &types);
+        let guide = Guide::new(self.system.addresses(), &types, self.system.has_page());
         let json = json!({
             "event": "ready",
             "http": guide.http_url(),
             "grpc": guide.grpc_url(),
+            "web": guide.web_url(),
             "types": types.iter().map(|t| t.type_name.as_str()).collect::<Vec<_>>(),
             "millis": millis(took),
         });

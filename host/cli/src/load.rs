@@ -30,10 +30,22 @@ const RECONNECT_DELAY: Duration = Duration::from_millis(100);
 const LATENCY_MAX: u64 = 3_600_000_000;
 const LATENCY_DIGITS: u8 = 3;
 
+/// By what clients come in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Surface {
+    /// gRPC.
+    Grpc,
+    /// JSON over HTTP.
+    Http,
+    /// Frames of a session, over a WebSocket.
+    Ws,
+}
+
 /// What is to be done.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
     pub(crate) endpoint: Endpoint,
+    pub(crate) surface: Surface,
     pub(crate) token: Option<String>,
     pub(crate) objects: Vec<ObjectId>,
     pub(crate) method: String,
@@ -194,6 +206,7 @@ mod tests {
     fn plan(rate: Option<f64>) -> Plan {
         Plan {
             endpoint: "http://127.0.0.1:1".parse().unwrap(),
+            surface: Surface::Http,
             token: None,
             objects: vec!["Echo/bench-0".parse().unwrap()],
             method: "echo".into(),

@@ -1,6 +1,6 @@
 //! A session that comes back by itself, whatever happens to its connection.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
 use serde_json::Value;
@@ -44,6 +44,8 @@ pub(crate) struct Session {
     mark: Mark,
     client_id: Option<String>,
     pause: Duration,
+    /// When the next try to come back is due.
+    due: Option<Instant>,
 }
 
 impl Session {
@@ -63,6 +65,7 @@ impl Session {
             mark,
             client_id: None,
             pause: PAUSE_MIN,
+            due: None,
         })
     }
 
@@ -71,7 +74,12 @@ impl Session {
         Some(self.mark.token.as_str()).filter(|token| !token.is_empty())
     }
 
-    /// What happens next. Dropping the future loses nothing.
+    /// Whether there is a connection, for all that is known.
+    pub(crate) fn is_connected(&self) -> bool {
+        self.events.is_some()
+    }
+
+    /// What happens next. Dropping the future loses nothing, nor does it put off coming back.
     ///
     /// # Errors
     /// If the gate refuses for good.
@@ -109,7 +117,9 @@ impl Session {
     }
 
     async fn come_back(&mut self) -> Result<()> {
-        tokio::time::sleep(self.pause).await;
+        let due = *self.due.get_or_insert_with(|| Instant::now() + self.pause);
+        tokio::time::sleep_until(due.into()).await;
+        self.due = None;
         self.pause = (self.pause * 2).min(PAUSE_MAX);
         match self.try_again().await {
             Ok(events) => self.events = Some(events),

@@ -52,7 +52,7 @@ struct Gate {
 }
 
 struct Queued {
-    frame: PushFrame,
+    frame: Arc<PushFrame>,
     bytes: usize,
     /// None: it tells of a loss.
     from: Option<ObjectId>,
@@ -82,27 +82,31 @@ impl Gates {
     pub(crate) fn push(&self, from: &ObjectId, push: &Push) -> (usize, Vec<Arc<str>>) {
         let now = Instant::now();
         let mut gone = Vec::new();
+        // Nobody waits for the lock while ids are sorted and copied.
+        let sorted: Vec<_> = match &push.to {
+            PushTo::Everyone => Vec::new(),
+            PushTo::Clients(clients) => {
+                let gates = by_gate(clients, &mut gone).into_iter();
+                gates.map(|(address, clients)| (address, in_pieces(&clients), clients)).collect()
+            }
+        };
         let (mut dropped, mut wakers) = (0, Vec::new());
         let mut state = self.state.lock();
-        match &push.to {
-            PushTo::Everyone => {
-                for gate in state.values_mut() {
-                    dropped += usize::from(!gate.queue(from, push, Vec::new()));
-                    wakers.extend(gate.waker.take());
-                }
+        if push.to == PushTo::Everyone {
+            for gate in state.values_mut() {
+                dropped += usize::from(!gate.queue(from, push, Vec::new()));
+                wakers.extend(gate.waker.take());
             }
-            PushTo::Clients(clients) => {
-                for (address, clients) in by_gate(clients, &mut gone) {
-                    let Some(gate) = self.find(&mut state, address, now) else {
-                        gone.extend(clients.iter().map(|client| Arc::clone(client)));
-                        continue;
-                    };
-                    for clients in in_pieces(&clients) {
-                        dropped += usize::from(!gate.queue(from, push, clients));
-                    }
-                    wakers.extend(gate.waker.take());
-                }
+        }
+        for (address, pieces, clients) in sorted {
+            let Some(gate) = self.find(&mut state, address, now) else {
+                gone.extend(clients.into_iter().map(Arc::clone));
+                continue;
+            };
+            for clients in pieces {
+                dropped += usize::from(!gate.queue(from, push, clients));
             }
+            wakers.extend(gate.waker.take());
         }
         drop(state);
         wakers.into_iter().for_each(Waker::wake);
@@ -117,11 +121,16 @@ impl Gates {
         incarnation: &str,
         seen: Option<u64>,
     ) -> Line {
+        let now = Instant::now();
         let mut state = self.state.lock();
         let address: Arc<str> = address.into();
         let gate = state.entry(Arc::clone(&address)).or_insert_with(Gate::new);
         if gate.incarnation == incarnation {
             gate.acknowledge(seen.unwrap_or_default());
+            if gate.is_over(now, self.window) {
+                // Nothing was kept for it any more, and its clients were called gone.
+                gate.lost = Some(Lost::Everyone);
+            }
         } else {
             // What was meant for all clients was meant for those of the gate before.
             gate.frames.retain(|queued| !queued.frame.clients.is_empty());
@@ -150,7 +159,7 @@ impl Gates {
         let over = state.extract_if(|_, gate| gate.is_over(now, self.window));
         let frames = over.flat_map(|(_, gate)| gate.frames);
         let gone = frames.filter_map(|Queued { frame, from, .. }| {
-            Some((from?, frame.clients.into_iter().map(Into::into).collect()))
+            Some((from?, frame.clients.iter().map(|client| client.as_str().into()).collect()))
         });
         gone.collect()
     }
@@ -217,7 +226,7 @@ impl Gate {
         self.last_id += 1;
         frame.id = self.last_id;
         self.bytes += bytes;
-        self.frames.push_back(Queued { frame, bytes, from });
+        self.frames.push_back(Queued { frame: Arc::new(frame), bytes, from });
     }
 
     fn lose(&mut self, clients: Vec<String>) {
@@ -258,7 +267,7 @@ impl Gate {
 
 impl Line {
     /// The next frame to write, and about what it holds, in bytes.
-    pub(crate) fn poll_take(&self, cx: &mut Context<'_>) -> Poll<(usize, PushFrame)> {
+    pub(crate) fn poll_take(&self, cx: &mut Context<'_>) -> Poll<(usize, Arc<PushFrame>)> {
         let mut state = self.gates.state.lock();
         let Some(gate) = state.get_mut(&self.address).filter(|gate| gate.link == self.link) else {
             return Poll::Pending;
@@ -271,7 +280,7 @@ impl Line {
         }
         if let Some(queued) = gate.frames.get(gate.written) {
             gate.written += 1;
-            return Poll::Ready((queued.bytes, queued.frame.clone()));
+            return Poll::Ready((queued.bytes, Arc::clone(&queued.frame)));
         }
         match &mut gate.waker {
             Some(waker) => waker.clone_from(cx.waker()),

@@ -11,7 +11,8 @@ use bytes::Bytes;
 use fnv::{FnvHashMap, FnvHashSet};
 use parking_lot::Mutex;
 use wasmverse_core::{
-    Action, Call, CallError, Caller, Chain, Encoding, Invocation, ON_CLIENT_GONE, ObjectId, Reply,
+    Action, Call, CallError, Caller, Chain, Encoding, ErrorKind, Invocation, ON_CLIENT_GONE,
+    ObjectId, Reply,
 };
 
 use crate::host::Host;
@@ -20,6 +21,10 @@ use crate::host::Host;
 const WAITING_MAX: usize = 65_536;
 /// An object has so long to take one in.
 const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// An object that cannot listen now is told again so often, with growing pauses.
+const TRIES_MAX: u32 = 10;
+const PAUSE_MIN: Duration = Duration::from_millis(100);
 
 /// The clients that objects have yet to hear of.
 #[derive(Default)]
@@ -45,6 +50,17 @@ impl GoneClients {
             waiting.remove(object);
         }
         next
+    }
+}
+
+impl GoneClients {
+    /// It was not told after all: it comes first again.
+    fn put_back(&self, object: &ObjectId, client: Arc<str>) {
+        let mut waiting = self.0.lock();
+        let Waiting { queue, known } = waiting.entry(object.clone()).or_default();
+        if known.insert(Arc::clone(&client)) {
+            queue.push_front(client);
+        }
     }
 }
 
@@ -74,10 +90,19 @@ impl Host {
     }
 
     async fn tell_all(self: Arc<Self>, object: ObjectId) {
+        let mut tries = 0;
         loop {
             let Some(client) = self.gone.next(&object) else { return };
             match self.tell(&object, &client).await {
-                Ok(()) => self.metrics.clients_gone.increment(1),
+                Ok(()) => {
+                    tries = 0;
+                    self.metrics.clients_gone.increment(1);
+                }
+                Err(error) if is_passing(&error) && tries < TRIES_MAX => {
+                    self.gone.put_back(&object, client);
+                    tokio::time::sleep(PAUSE_MIN.saturating_mul(1 << tries)).await;
+                    tries += 1;
+                }
                 Err(error) => {
                     self.metrics.clients_gone_lost.increment(1);
                     tracing::debug!(%object, %error, "an object did not hear that a client is gone");
@@ -108,6 +133,12 @@ impl Host {
         };
         self.call(call(Action::Invoke(invocation))).await.map(drop)
     }
+}
+
+/// Whether the object did not hear of it, and may yet.
+fn is_passing(error: &CallError) -> bool {
+    let kind = error.kind();
+    matches!(kind, ErrorKind::Overloaded | ErrorKind::Unavailable) && !error.may_have_executed()
 }
 
 /// A client's id as the argument of a method.

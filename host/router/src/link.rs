@@ -31,12 +31,23 @@ const BACKOFF_MIN: Duration = Duration::from_millis(50);
 const BACKOFF_MAX: Duration = Duration::from_secs(1);
 /// How often those who wait for a link are looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// At shutdown, what is queued has so long to reach the node.
+const FAREWELL: Duration = Duration::from_secs(2);
 
-/// Keeps the link until shutdown; then answers all who still wait.
+/// Keeps the link until shutdown; then lets go what is queued, and answers all who still wait.
 pub(crate) async fn keep(peer: Arc<Peer>, shutdown: CancellationToken) {
+    let mut linking = std::pin::pin!(keep_linked(&peer));
     tokio::select! {
-        () = keep_linked(&peer) => {}
+        () = &mut linking => {}
         () = shutdown.cancelled() => {}
+    }
+    peer.outbox.finish();
+    let mut linked = peer.linked.subscribe();
+    // The node ends the link once it has read all of it.
+    tokio::select! {
+        () = &mut linking => {}
+        _ = linked.wait_for(Option::is_none) => {}
+        () = tokio::time::sleep(FAREWELL) => {}
     }
     peer.linked.send_replace(None);
     peer.outbox.close();

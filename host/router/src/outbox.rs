@@ -191,6 +191,9 @@ impl Outbox {
             return Poll::Ready(None);
         }
         let frames = self.take(&mut state, Instant::now());
+        if frames.is_empty() && state.closed {
+            return Poll::Ready(None);
+        }
         if frames.is_empty() {
             match &mut state.waker {
                 Some(waker) => waker.clone_from(cx.waker()),
@@ -245,6 +248,13 @@ impl Outbox {
         }
         drop(state);
         self.hand_out(expired);
+    }
+
+    /// No more calls; what is queued still goes, and the stream ends after it.
+    pub(crate) fn finish(&self) {
+        let mut state = self.state.lock();
+        state.closed = true;
+        wake(state);
     }
 
     /// No more calls; those that wait are answered.

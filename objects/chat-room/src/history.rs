@@ -6,8 +6,10 @@ use wasmverse_sdk::prelude::*;
 
 /// Messages that are kept.
 const LENGTH_MAX: usize = 1000;
-/// What their texts may hold, in bytes: with what surrounds them, well within a state's limit.
+/// What they may hold as JSON, in bytes: a part of what a state may.
 const BYTES_MAX: usize = 1 << 20;
+/// What surrounds the texts of a message.
+const ENVELOPE_BYTES: usize = 96;
 
 /// Something that was said: the data of the event `message`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -22,6 +24,23 @@ pub struct Message {
     pub at_micros: u64,
     /// Counts the messages of a room, from 1.
     pub seq: u64,
+}
+
+impl Message {
+    fn bytes(&self) -> usize {
+        let texts = [&self.room, &self.user, &self.text];
+        ENVELOPE_BYTES + texts.map(|text| json_bytes(text)).iter().sum::<usize>()
+    }
+}
+
+/// What a text takes as JSON, at most: a control character takes six bytes.
+pub(crate) fn json_bytes(text: &str) -> usize {
+    let escaped = text.bytes().map(|byte| match byte {
+        b'"' | b'\\' => 2,
+        0..0x20 => 6,
+        _ => 1,
+    });
+    2 + escaped.sum::<usize>()
 }
 
 /// Which messages are asked for.
@@ -48,11 +67,11 @@ impl History {
         // Clocks may go back; what is said later is never shown as earlier.
         let at_micros = now.max(self.messages.back().map_or(0, |last| last.at_micros));
         let message = Message { room: room.into(), user, text, at_micros, seq: self.last_seq };
-        self.bytes += message.text.len();
+        self.bytes += message.bytes();
         self.messages.push_back(message.clone());
         while self.messages.len() > LENGTH_MAX || self.bytes > BYTES_MAX {
             let Some(earliest) = self.messages.pop_front() else { break };
-            self.bytes -= earliest.text.len();
+            self.bytes -= earliest.bytes();
         }
         message
     }

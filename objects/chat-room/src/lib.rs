@@ -11,14 +11,18 @@ use std::collections::BTreeMap;
 use wasmverse_sdk::prelude::*;
 
 pub use history::Message;
-use history::{History, Range};
+use history::{History, Range, json_bytes};
 
-/// The longest name of a user, in characters.
-const USER_CHARS_MAX: usize = 64;
+/// The longest name of a user, in bytes.
+const USER_BYTES_MAX: usize = 64;
 /// The longest text, in bytes.
 const TEXT_BYTES_MAX: usize = 4096;
-/// Clients that a room pushes to.
-const CLIENTS_MAX: usize = 20_000;
+/// Clients that a room pushes to, and users that are in it.
+const CLIENTS_MAX: usize = 10_000;
+const USERS_MAX: usize = 10_000;
+/// What the names of all users may hold as JSON, in bytes: with clients and history they fit into
+/// a state.
+const NAMES_BYTES_MAX: usize = 768 << 10;
 /// Messages that whoever joins is shown.
 const RECENT: usize = 50;
 
@@ -28,6 +32,9 @@ pub struct ChatRoom {
     /// The user behind each client.
     clients: BTreeMap<String, String>,
     users: BTreeMap<String, User>,
+    /// What the names of all users hold.
+    #[serde(default)]
+    names_bytes: usize,
     history: History,
 }
 
@@ -82,12 +89,19 @@ impl ChatRoom {
             let message = format!("{CLIENTS_MAX} clients are in the room already");
             return Err(Error::new("room-full", message));
         }
+        let is_new = !self.users.contains_key(&user);
+        let names_bytes = self.names_bytes + json_bytes(&user);
+        if is_new && (self.users.len() >= USERS_MAX || names_bytes > NAMES_BYTES_MAX) {
+            return Err(Error::new("room-full", "too many people are in the room already"));
+        }
         if let (Some(client), Some(before)) = (&client, before)
             && before != user
         {
             self.remove_client(ctx, client)?;
         }
-        let is_new = !self.users.contains_key(&user);
+        if is_new {
+            self.names_bytes += json_bytes(&user);
+        }
         let member = self.users.entry(user.clone()).or_default();
         match client {
             Some(client) => {
@@ -109,7 +123,7 @@ impl ChatRoom {
 
     /// Takes a user out, with all of its clients. One that is no member is left alone.
     fn leave(&mut self, ctx: &Context, who: Who) -> Result<()> {
-        if self.users.remove(&who.user).is_some() {
+        if self.remove_user(&who.user) {
             // Its own clients hear of it, too.
             self.tell(ctx, "left", &who.user)?;
             self.clients.retain(|_, user| *user != who.user);
@@ -161,10 +175,19 @@ impl ChatRoom {
         let Some(member) = self.users.get_mut(&user) else { return Ok(()) };
         member.clients = member.clients.saturating_sub(1);
         if member.clients == 0 && !member.stays {
-            self.users.remove(&user);
+            self.remove_user(&user);
             self.tell(ctx, "left", &user)?;
         }
         Ok(())
+    }
+
+    #[internal]
+    fn remove_user(&mut self, user: &str) -> bool {
+        let was_there = self.users.remove(user).is_some();
+        if was_there {
+            self.names_bytes = self.names_bytes.saturating_sub(json_bytes(user));
+        }
+        was_there
     }
 
     /// Someone came or went.
@@ -185,11 +208,11 @@ impl ChatRoom {
 }
 
 fn check_user(user: &str) -> Result<()> {
-    let length = user.chars().count();
-    if user.trim().is_empty() || length > USER_CHARS_MAX || user.chars().any(char::is_control) {
+    let is_long = user.len() > USER_BYTES_MAX;
+    if user.trim().is_empty() || is_long || user.chars().any(char::is_control) {
         let message = format!(
-            "a user's name has 1 to {USER_CHARS_MAX} characters, not only spaces, and none that \
-             control a terminal"
+            "a user's name has 1 to {USER_BYTES_MAX} bytes, not only spaces, and no characters \
+             that control a terminal"
         );
         return Err(Error::new("invalid-user", message));
     }

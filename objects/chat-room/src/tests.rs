@@ -103,3 +103,36 @@ fn a_room_takes_so_many_clients() {
     assert_eq!(room.join(&ctx("g/x"), who("bob")).unwrap_err().code(), "room-full");
     room.join(&ctx("g/7"), who("alice")).unwrap();
 }
+
+#[test]
+fn a_room_takes_so_many_users_with_and_without_sessions() {
+    let mut room = ChatRoom::default();
+    for n in 0..USERS_MAX {
+        room.join(&ctx(""), who(&format!("user-{n}"))).unwrap();
+    }
+    assert_eq!(room.join(&ctx(""), who("bob")).unwrap_err().code(), "room-full");
+    assert_eq!(room.join(&ctx("g/x"), who("bob")).unwrap_err().code(), "room-full");
+    room.join(&ctx("g/x"), who("user-7")).unwrap();
+    room.leave(&ctx(""), who("user-8")).unwrap();
+    room.join(&ctx(""), who("bob")).unwrap();
+}
+
+#[test]
+fn a_room_full_of_the_worst_names_and_texts_fits_into_a_state() {
+    let mut room = ChatRoom::default();
+    let name = |n: usize| format!("{n:05}{}", "\"".repeat(USER_BYTES_MAX - 5));
+    let client = |n: usize| format!("127.0.0.1:49000/{n:032x}");
+    let mut users = 0;
+    while room.join(&ctx(&client(users)), who(&name(users))).is_ok() {
+        users += 1;
+    }
+    for n in users..CLIENTS_MAX {
+        room.join(&ctx(&client(n)), who(&name(n % users))).unwrap();
+    }
+    for _ in 0..2 * 256 {
+        room.send_message(&ctx(""), name(0), "\0".repeat(TEXT_BYTES_MAX)).unwrap();
+    }
+    let state = serde_json::to_vec(&room).unwrap();
+    assert!(state.len() < 4 << 20, "{} bytes", state.len());
+    assert_eq!(room.names_bytes, room.users.keys().map(|user| json_bytes(user)).sum::<usize>());
+}

@@ -6,7 +6,9 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
+        mpsc::{Receiver, SyncSender, sync_channel},
     },
+    thread::{self, JoinHandle},
 };
 
 use rustyline::{DefaultEditor, ExternalPrinter, error::ReadlineError};
@@ -17,11 +19,20 @@ use crate::failure::Result;
 
 /// Lines that wait to be carried out.
 const WAITING_MAX: usize = 64;
+/// Lines that wait to be printed.
+const PRINTING_MAX: usize = 1024;
+
+/// Prints above the line that is being typed, on a thread of its own: the editor takes what is
+/// printed only while it reads, and may wait just then for a line of its own to be carried out.
+struct Printer {
+    waiting: SyncSender<String>,
+    thread: JoinHandle<()>,
+}
 
 /// The two directions of a terminal, or of two pipes.
 pub(crate) struct Console {
     lines: mpsc::Receiver<String>,
-    printer: Option<Box<dyn ExternalPrinter + Send>>,
+    printer: Option<Printer>,
     ended: Arc<AtomicBool>,
 }
 
@@ -32,13 +43,15 @@ impl Console {
         let ended = Arc::new(AtomicBool::new(false));
         let stop = Arc::clone(&ended);
         if !std::io::stdin().is_terminal() || !std::io::stdout().is_terminal() {
-            std::thread::spawn(move || read_plain(&sender));
+            thread::spawn(move || read_plain(&sender));
             return Ok(Self { lines, printer: None, ended });
         }
         let mut editor = DefaultEditor::new().map_err(anyhow::Error::from)?;
         let printer = editor.create_external_printer().map_err(anyhow::Error::from)?;
-        std::thread::spawn(move || read_edited(editor, &sender, &stop));
-        Ok(Self { lines, printer: Some(Box::new(printer)), ended })
+        thread::spawn(move || read_edited(editor, &sender, &stop));
+        let (waiting, printing) = sync_channel(PRINTING_MAX);
+        let thread = thread::spawn(move || print(printer, &printing));
+        Ok(Self { lines, printer: Some(Printer { waiting, thread }), ended })
     }
 
     /// The next line; none: there are no more.
@@ -48,9 +61,10 @@ impl Console {
 
     /// Prints a line, above the one that is being typed.
     pub(crate) fn say(&mut self, line: &str) -> Result<()> {
-        match &mut self.printer {
+        match &self.printer {
             Some(printer) => {
-                printer.print(format!("{line}\n")).map_err(anyhow::Error::from)?;
+                let printed = printer.waiting.send(format!("{line}\n"));
+                printed.map_err(|_| anyhow::anyhow!("the terminal takes nothing any more"))?;
             }
             None => writeln!(std::io::stdout().lock(), "{line}")?,
         }
@@ -60,14 +74,25 @@ impl Console {
     /// Waits until the terminal is as it was before: the editor gives it back after its line.
     pub(crate) async fn close(&mut self) {
         self.ended.store(true, Ordering::Release);
-        if self.printer.is_some() {
+        if let Some(Printer { waiting, thread }) = self.printer.take() {
             while self.lines.recv().await.is_some() {}
+            drop(waiting);
+            // It prints what waits, and has nothing to panic of.
+            drop(thread.join());
         }
     }
 
     /// Whether somebody edits lines, who has to end the last one.
     pub(crate) fn is_terminal(&self) -> bool {
         self.printer.is_some()
+    }
+}
+
+fn print(mut printer: impl ExternalPrinter, printing: &Receiver<String>) {
+    while let Ok(line) = printing.recv() {
+        if printer.print(line).is_err() {
+            return;
+        }
     }
 }
 

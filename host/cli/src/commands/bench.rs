@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use clap::{Args, ValueEnum};
+use clap::Args;
 use tokio_util::sync::CancellationToken;
 use wasmverse_core::{ObjectId, TypeName};
 
@@ -13,7 +13,7 @@ use crate::{
     command_line::Global,
     endpoint::Side,
     failure::{Failure, Result},
-    load::{self, Plan, Report},
+    load::{self, Plan, Report, Surface},
     output::Output,
 };
 
@@ -21,6 +21,7 @@ const EXAMPLES: &str = "\
 Examples:
   wasmverse bench                                          Echo.echo, 16 bytes, 64 connections
   wasmverse bench --via grpc --duration 30s --json
+  wasmverse bench --via ws                                 calls as a session's client
   wasmverse bench --rate 5000                              open loop: what users would feel
   wasmverse bench --type Counter --method add --argument 1 --objects 1000
 
@@ -57,20 +58,13 @@ pub(crate) struct BenchArgs {
     argument: Option<String>,
     /// Which side of the gate; left out: the one that --url names
     #[arg(long)]
-    via: Option<Via>,
+    via: Option<Surface>,
     /// Calls per second in all (open loop)
     #[arg(long, value_parser = rate)]
     rate: Option<f64>,
     /// Give every call an idempotency key of its own
     #[arg(long)]
     keyed: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Via {
-    Grpc,
-    Http,
-    Ws,
 }
 
 pub(crate) async fn run(args: &BenchArgs, global: &Global, output: Output) -> Result<()> {
@@ -108,13 +102,13 @@ pub(crate) async fn run(args: &BenchArgs, global: &Global, output: Output) -> Re
 }
 
 fn plan(args: &BenchArgs, global: &Global) -> Result<Plan> {
-    let side = match args.via {
-        None => global.url.side,
-        Some(Via::Grpc) => Side::Grpc,
-        Some(Via::Http) => Side::Http,
-        Some(Via::Ws) => {
-            return Err(Failure::usage("--via ws comes with sessions; use http or grpc"));
-        }
+    let surface = args.via.unwrap_or(match global.url.side {
+        Side::Grpc => Surface::Grpc,
+        Side::Http => Surface::Http,
+    });
+    let side = match surface {
+        Surface::Grpc => Side::Grpc,
+        Surface::Http | Surface::Ws => Side::Http,
     };
     let payload = match &args.argument {
         Some(argument) => {
@@ -137,6 +131,7 @@ fn plan(args: &BenchArgs, global: &Global) -> Result<Plan> {
     };
     Ok(Plan {
         endpoint: global.url.via(side),
+        surface,
         token: global.token.clone(),
         objects: objects.map_err(|error| Failure::usage(error.to_string()))?,
         method: args.method.clone(),
@@ -227,13 +222,13 @@ mod tests {
         assert_eq!(plan.endpoint.to_string(), "grpc://127.0.0.1:49000");
         assert_eq!(plan.rate, Some(0.5));
         assert!(plan.key_prefix.is_some());
+        let plan = plan_of(&["--via", "ws"]).unwrap();
+        assert_eq!(plan.endpoint.to_string(), "http://127.0.0.1:8080");
+        assert_eq!(plan.surface, Surface::Ws);
     }
 
     #[test]
     fn what_cannot_be_measured_says_why() {
-        let problem = plan_of(&["--via", "ws"]).unwrap_err();
-        assert_eq!(problem.exit_code(), 2);
-        assert!(problem.to_string().contains("comes with sessions"));
         assert!(matches!(plan_of(&["--argument", "{"]), Err(Failure::Usage(_))));
         for words in [["--rate", "0"], ["--duration", "0s"], ["--duration", "1000y"]] {
             let words = ["wasmverse", "bench"].into_iter().chain(words);

@@ -1,6 +1,6 @@
 //! `wasmverse chat`: the sample rooms from a terminal.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 use serde::{Deserialize, de::DeserializeOwned};
@@ -67,6 +67,9 @@ struct Chat {
     is_behind: bool,
 }
 
+/// A message that is refused for the moment is tried again for so long.
+const SEND_WITHIN: Duration = Duration::from_secs(5);
+
 pub(crate) async fn run(args: ChatArgs, global: &Global) -> Result<()> {
     let mut session = Session::open(&global.url, global.token.as_deref()).await?;
     let client = Client::connect(&global.url, global.token.as_deref()).await?;
@@ -101,7 +104,9 @@ impl Chat {
                     }
                     self.carry_out(wish).await?;
                 }
-                () = tokio::time::sleep(PAUSE), if self.is_behind => self.catch_up().await?,
+                () = tokio::time::sleep(PAUSE), if self.is_behind && self.session.is_connected() => {
+                    self.catch_up().await?;
+                }
                 ended = tokio::signal::ctrl_c() => {
                     ended?;
                     return self.quit().await;
@@ -122,7 +127,7 @@ impl Chat {
             Happening::Lost(_) => self.console.say("* reconnecting…"),
             Happening::Connected { is_same, .. } => {
                 self.console.say("* back")?;
-                if is_same { Ok(()) } else { self.catch_up().await }
+                if is_same && !self.is_behind { Ok(()) } else { self.catch_up().await }
             }
             Happening::Gap { .. } => self.catch_up().await,
             Happening::Push { event, payload } => self.pushed(&event, payload).await,
@@ -141,6 +146,10 @@ impl Chat {
             };
         }
         let user = payload["user"].as_str().unwrap_or_default();
+        if user == self.user && event == "left" {
+            // It left by another of its windows; here it is still in the room.
+            return self.catch_up().await;
+        }
         if user == self.user || !["joined", "left"].contains(&event) {
             return Ok(());
         }
@@ -291,13 +300,21 @@ impl Chat {
     async fn send(&mut self, text: String) -> Result<()> {
         let Some(room) = self.here()? else { return Ok(()) };
         let said = json!({"user": self.user, "text": text});
-        let mut sent: Result<Message> =
-            self.ask("ChatRoom", &room, "send_message", said.clone()).await;
-        if sent.as_ref().is_err_and(is_no_member) {
-            // The room refused it, so nothing was said yet.
-            self.catch_up().await?;
-            sent = self.ask("ChatRoom", &room, "send_message", said).await;
-        }
+        let until = Instant::now() + SEND_WITHIN;
+        let sent: Result<Message> = loop {
+            let sent = self.ask("ChatRoom", &room, "send_message", said.clone()).await;
+            match &sent {
+                // What was refused was not said yet.
+                Err(failure) if may_have_run(failure) || until <= Instant::now() => break sent,
+                Err(failure) if is_no_member(failure) => self.catch_up().await?,
+                Err(failure) if is_stale(failure) => {
+                    let happening = self.session.next().await?;
+                    self.hear(happening).await?;
+                }
+                Err(failure) if is_passing(failure) => tokio::time::sleep(PAUSE).await,
+                _ => break sent,
+            }
+        };
         match sent {
             Ok(message) => self.show(&message).await,
             Err(failure @ Failure::Local(_)) => Err(failure),

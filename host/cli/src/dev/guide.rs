@@ -17,13 +17,14 @@ pub(crate) struct Guide {
     program: String,
     http: String,
     grpc: String,
+    has_page: bool,
     types: Vec<String>,
     /// An object, a method of it and its argument, to try.
     example: Option<(String, String, Option<String>)>,
 }
 
 impl Guide {
-    pub(crate) fn new(addresses: Option<Addresses>, types: &[TypeEntry]) -> Self {
+    pub(crate) fn new(addresses: Option<Addresses>, types: &[TypeEntry], has_page: bool) -> Self {
         let at = |pick: fn(&Addresses) -> String| addresses.as_ref().map_or_else(String::new, pick);
         let described: Vec<(&str, Value)> = types
             .iter()
@@ -33,6 +34,7 @@ impl Guide {
             program: program(),
             http: at(|addresses| addresses.http.to_string()),
             grpc: at(|addresses| addresses.grpc.to_string()),
+            has_page,
             types: described.iter().map(|(name, _)| (*name).to_owned()).collect(),
             example: example(&described),
         }
@@ -44,6 +46,15 @@ impl Guide {
 
     pub(crate) fn grpc_url(&self) -> String {
         format!("grpc://{}", self.grpc)
+    }
+
+    /// Where the web chat is; none: there is no page, or nothing to chat in.
+    pub(crate) fn web_url(&self) -> Option<String> {
+        (self.has_page && self.has_rooms()).then(|| format!("{}/", self.http_url()))
+    }
+
+    fn has_rooms(&self) -> bool {
+        self.types.iter().any(|name| name == "ChatRoom")
     }
 
     pub(crate) fn text(&self, state: &str, took: Duration) -> String {
@@ -58,6 +69,9 @@ impl Guide {
         };
         say("http", &self.http_url());
         say("grpc", &self.grpc_url());
+        if let Some(web) = self.web_url() {
+            say("web", &web);
+        }
         say("types", &self.types.join(", "));
         say("state", state);
         text += "\nnext, from another terminal:\n";
@@ -74,7 +88,7 @@ impl Guide {
             false => format!(" --url {}", self.http_url()),
         };
         let program = &self.program;
-        if self.types.iter().any(|name| name == "ChatRoom") {
+        if self.has_rooms() {
             return ["alice", "bob"].map(|user| format!("{program} chat{url} --user {user}"));
         }
         let Some((object, method, argument)) = &self.example else {
@@ -136,6 +150,7 @@ mod tests {
             program: "wasmverse".to_owned(),
             http: http.to_owned(),
             grpc: "127.0.0.1:49000".to_owned(),
+            has_page: true,
             types: types.iter().map(|(name, _)| (*name).to_owned()).collect(),
             example: example(types),
         }
@@ -167,6 +182,18 @@ mod tests {
             "wasmverse chat --url http://127.0.0.1:9 --user bob",
         ];
         assert_eq!(guide("127.0.0.1:9", &types).next(), expected);
+    }
+
+    #[test]
+    fn the_web_chat_is_named_where_there_is_one_with_rooms() {
+        let rooms = [("ChatRoom", json!({"methods": []}))];
+        let shown = |guide: Guide| guide.text("./.wasmverse", Duration::ZERO);
+        assert!(shown(guide("127.0.0.1:9", &rooms)).contains("web    http://127.0.0.1:9/\n"));
+        let without_page = Guide { has_page: false, ..guide("127.0.0.1:9", &rooms) };
+        for guide in [without_page, guide("127.0.0.1:9", &[("Counter", counter())])] {
+            assert_eq!(guide.web_url(), None);
+            assert!(!shown(guide).contains("web "));
+        }
     }
 
     #[test]

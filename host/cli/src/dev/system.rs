@@ -14,7 +14,7 @@ use wasmverse_daemon::{
 use wasmverse_gate::{Addresses, Gate, Sockets};
 use wasmverse_node::Node;
 
-use super::Settings;
+use super::{Settings, page};
 use crate::failure::{Failure, Result};
 
 /// How long either part may take to end beyond its own limits.
@@ -48,6 +48,10 @@ impl System {
         let bound = bound.to_string();
         settings.node.node.listen.clone_from(&bound);
         settings.gate.gate.nodes = vec![bound];
+        if settings.gate.gate.static_dir.is_none() {
+            let page = page::unpack(&settings.node.store.data_dir)?;
+            settings.gate.gate.static_dir = page.map(|folder| folder.display().to_string());
+        }
         let node_shutdown = Shutdown::new();
         let metrics = metrics::install();
         let node = Node::start(settings.node.clone(), node_shutdown.clone()).await?;
@@ -72,6 +76,11 @@ impl System {
         let store = &self.settings.node.store;
         let folder = store.data_dir.to_str().unwrap_or("?");
         store.url.as_deref().unwrap_or(folder)
+    }
+
+    /// Whether browsers are served something.
+    pub(crate) fn has_page(&self) -> bool {
+        self.settings.gate.gate.static_dir.is_some()
     }
 
     /// Where clients come in; before [`Self::open`]: nowhere.

@@ -1,5 +1,7 @@
 //! One connection of the load, with as little of its own between call and socket as can be.
 
+mod socket;
+
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
@@ -20,12 +22,12 @@ use wasmverse_proto::{
     gate::{CallObjectRequest, ObjectRef, gate_service_client::GateServiceClient},
 };
 
-use super::Plan;
+use super::{Plan, Surface};
 use crate::{
     client::{CONNECT_TIMEOUT, bearer, code_of, escaped, object_path, unreachable},
-    endpoint::Side,
     failure::{ErrorBody, Failure, Result},
 };
+use socket::Socket;
 
 /// Longer than a gate lets a call take that names no deadline.
 const CALL_TIMEOUT: Duration = Duration::from_secs(35);
@@ -42,6 +44,7 @@ pub(super) struct Slip {
 #[derive(Debug)]
 pub(super) struct Targets {
     paths: Vec<hyper::Uri>,
+    frames: Vec<String>,
     refs: Vec<ObjectRef>,
     host: HeaderValue,
     bearer: Option<MetadataValue<Ascii>>,
@@ -60,6 +63,7 @@ pub(super) fn targets(plan: &Plan) -> Result<Targets> {
     let authorization = plan.token.as_ref().map(|token| format!("Bearer {token}").parse());
     Ok(Targets {
         paths: paths.collect::<Result<_>>()?,
+        frames: plan.objects.iter().map(|object| socket::frame(plan, object)).collect(),
         refs: plan.objects.iter().map(object_to_ref).collect(),
         host: plan.endpoint.authority().parse().map_err(|_| odd("the host"))?,
         bearer,
@@ -67,7 +71,7 @@ pub(super) fn targets(plan: &Plan) -> Result<Targets> {
     })
 }
 
-/// A connection of one side or the other.
+/// A connection of one surface or another.
 #[derive(Debug)]
 pub(super) struct Lane {
     plan: Arc<Plan>,
@@ -79,17 +83,18 @@ pub(super) struct Lane {
 enum Wire {
     Http { sender: SendRequest<Full<Bytes>>, _driver: JoinSet<()> },
     Grpc(GateServiceClient<Channel>),
+    Ws(Box<Socket>),
 }
 
 impl Lane {
     pub(super) async fn connect(plan: Arc<Plan>, targets: Arc<Targets>) -> Result<Self> {
-        let wire = Wire::connect(&plan).await?;
+        let wire = Wire::connect(&plan, &targets).await?;
         Ok(Self { plan, targets, wire })
     }
 
     /// A new connection in place of a broken one.
     pub(super) async fn reconnect(&mut self) -> Result<()> {
-        self.wire = Wire::connect(&self.plan).await?;
+        self.wire = Wire::connect(&self.plan, &self.targets).await?;
         Ok(())
     }
 
@@ -110,6 +115,7 @@ impl Lane {
                 let request = http_request(plan, targets, object, key)?;
                 call_http(sender, request).await
             }
+            Wire::Ws(socket) => socket.call(&targets.frames[object], key).await,
             Wire::Grpc(client) => {
                 let mut request = tonic::Request::new(CallObjectRequest {
                     object: Some(targets.refs[object].clone()),
@@ -131,10 +137,10 @@ impl Lane {
 }
 
 impl Wire {
-    async fn connect(plan: &Plan) -> Result<Self> {
+    async fn connect(plan: &Plan, targets: &Targets) -> Result<Self> {
         let endpoint = &plan.endpoint;
-        match endpoint.side {
-            Side::Grpc => {
+        match plan.surface {
+            Surface::Grpc => {
                 let transport = Transport::from_shared(endpoint.http_url())
                     .map_err(|error| Failure::usage(format!("{endpoint}: {error}")))?;
                 let transport = transport.connect_timeout(CONNECT_TIMEOUT).tcp_nodelay(true);
@@ -142,13 +148,8 @@ impl Wire {
                 let channel = connecting.map_err(|error| unreachable(endpoint, &error))?;
                 Ok(Self::Grpc(GateServiceClient::new(channel)))
             }
-            Side::Http => {
-                let connecting = TcpStream::connect(endpoint.authority());
-                let stream = tokio::time::timeout(CONNECT_TIMEOUT, connecting)
-                    .await
-                    .map_err(|elapsed| unreachable(endpoint, &elapsed))?
-                    .map_err(|error| unreachable(endpoint, &error))?;
-                stream.set_nodelay(true)?;
+            Surface::Http => {
+                let stream = dial(plan).await?;
                 let (sender, connection) = http1::handshake(TokioIo::new(stream))
                     .await
                     .map_err(|error| unreachable(endpoint, &error))?;
@@ -157,8 +158,23 @@ impl Wire {
                 driver.spawn(async move { drop(connection.await) });
                 Ok(Self::Http { sender, _driver: driver })
             }
+            Surface::Ws => {
+                let stream = dial(plan).await?;
+                let socket = Socket::open(plan, targets.authorization.clone(), stream).await?;
+                Ok(Self::Ws(Box::new(socket)))
+            }
         }
     }
+}
+
+async fn dial(plan: &Plan) -> Result<TcpStream> {
+    let connecting = TcpStream::connect(plan.endpoint.authority());
+    let stream = tokio::time::timeout(CONNECT_TIMEOUT, connecting)
+        .await
+        .map_err(|elapsed| unreachable(&plan.endpoint, &elapsed))?
+        .map_err(|error| unreachable(&plan.endpoint, &error))?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
 }
 
 fn http_request(

@@ -34,7 +34,7 @@ fn taken(line: &Line) -> Vec<(u64, Vec<String>, bool)> {
     let mut cx = Context::from_waker(Waker::noop());
     let mut taken = Vec::new();
     while let Poll::Ready((_, frame)) = line.poll_take(&mut cx) {
-        taken.push((frame.id, frame.clients, frame.lost));
+        taken.push((frame.id, frame.clients.clone(), frame.lost));
     }
     taken
 }
@@ -161,6 +161,15 @@ fn a_gate_that_was_given_up_on_hears_that_it_missed_something_and_then_what_is_n
     gates.push(&from(), &push(&["a:1/x"], 1));
     let told = taken(&again);
     assert_eq!(told, [(3, Vec::new(), true), (4, vec!["a:1/x".to_owned()], false)]);
+}
+
+#[test]
+fn a_gate_that_comes_back_too_late_hears_of_it_also_before_anybody_looked() {
+    let gates = Gates::new(Duration::ZERO);
+    drop(gates.attach("a:1", "1", None));
+    assert_eq!(gates.push(&from(), &push(&["a:1/x"], 1)).1, ["a:1/x".into()]);
+    let again = gates.attach("a:1", "1", Some(0));
+    assert_eq!(taken(&again), [(1, Vec::new(), true)]);
 }
 
 #[test]

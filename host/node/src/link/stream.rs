@@ -20,7 +20,7 @@ use tonic::Status;
 use wasmverse_core::{CallError, Reply};
 use wasmverse_proto::{
     convert::{agree, error_to_status, frame_to_call, reply_to_frame},
-    node::{CallFrame, Frame, Frames, Hello, NoMoreCalls, frame::Frame as Kind},
+    node::{CallFrame, Frame, Frames, Hello, NoMoreCalls, PushFrame, frame::Frame as Kind},
 };
 use wasmverse_router::Callee;
 
@@ -260,12 +260,14 @@ impl<S: Stream<Item = Result<Frames, Status>> + Unpin> LinkStream<S> {
     }
 
     /// Takes what was pushed, as long as the batch has room: the rest waits where it is counted.
+    /// One at least, so that answers without end never keep pushes back.
     fn take_pushes(&mut self, cx: &mut Context<'_>) {
-        while !self.is_full()
+        let mut is_first = true;
+        while (mem::take(&mut is_first) || !self.is_full())
             && let Some(line) = &self.line
             && let Poll::Ready((bytes, frame)) = line.poll_take(cx)
         {
-            self.put_out(bytes, Kind::Push(frame));
+            self.put_out(bytes, Kind::Push(PushFrame::clone(&frame)));
         }
     }
 
