@@ -111,7 +111,7 @@ async function saying(page, gate) {
 
 await inBrowser(async (browser) => {
   const gate = new Gate();
-  const { page, complaints } = await open(browser, { before: (page) => page.routeWebSocket("**/v1/ws", (it) => gate.take(it)) });
+  const { page, complaints } = await open(browser, { before: (page) => page.routeWebSocket("**/v1/ws?*", (it) => gate.take(it)) });
   await Promise.all([enter(page, "carol"), catchingUp(page, gate)]);
   await saying(page, gate);
   assert.deepEqual(gate.asked, []);

@@ -1,6 +1,7 @@
 """A client in another language, with nothing but the stubs that protoc made of proto/.
 
 Arguments: HOST:PORT of a gate, and the file of a component to upload."""
+import json
 import sys
 
 import grpc
@@ -81,4 +82,61 @@ futures = [
 ]
 values = sorted(int(future.result().payload) for future in futures)
 assert values == list(range(1, 501)), values[:10]
+
+
+class Session:
+    """A session as a stream of events, which can be cut and resumed."""
+
+    def __init__(self, token="", seq=0):
+        request = gate_pb2.OpenSessionRequest(session_token=token, last_seq=seq)
+        self.events = gate.OpenSession(request, timeout=60)
+        self.seq = seq
+        first = next(self.events)
+        assert first.WhichOneof("event") == "opened", first
+        self.client, self.token = first.opened.client_id, first.opened.session_token
+
+    def next(self, kind):
+        for event in self.events:
+            if event.WhichOneof("event") == "heartbeat":
+                continue
+            assert event.WhichOneof("event") == kind, event
+            self.seq = event.seq
+            return getattr(event, kind)
+        raise AssertionError(f"the stream ended before a {kind}")
+
+    def text(self):
+        push = self.next("push")
+        assert push.event == "message", push
+        return json.loads(push.payload)["text"]
+
+    def call(self, method, argument):
+        request = gate_pb2.CallObjectRequest(
+            object=ref("ChatRoom", "python"), method=method, payload=json.dumps(argument).encode())
+        return gate.CallObject(request, timeout=30, metadata=[("wasmverse-session", self.token)]).payload
+
+
+session = Session()
+assert "/" in session.client and session.token not in session.client
+assert json.loads(session.call("join", {"user": "python"}))["members"] == ["python"]
+assert session.next("push").event == "joined"
+session.call("send_message", {"user": "python", "text": "one <b>🦀</b>"})
+assert session.text() == "one <b>🦀</b>"
+session.events.cancel()
+for text in ("two", "three"):
+    call("ChatRoom", "python", "send_message", json.dumps({"user": "python", "text": text}).encode())
+again = Session(session.token, session.seq)
+assert again.client == session.client
+assert [again.text(), again.text()] == ["two", "three"]
+unknown = Session("nobody's", 7)
+assert unknown.client != session.client
+assert not unknown.next("gap").HasField("missed")
+for token in ("", "x", session.client):
+    session.token = token
+    try:
+        session.call("members", None)
+        raise AssertionError(f"{token!r} is a session")
+    except grpc.RpcError as error:
+        assert error.code() == grpc.StatusCode.UNAUTHENTICATED, error
+for opened in (again, unknown):
+    opened.events.cancel()
 print("fine")

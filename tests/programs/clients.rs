@@ -6,12 +6,12 @@ use std::{
 };
 
 use wasmverse_tests::{
-    guests::{BANK_ACCOUNT, COUNTER, ECHO, MISCHIEF},
+    guests::{BANK_ACCOUNT, CHAT_LOBBY, CHAT_ROOM, COUNTER, ECHO, MISCHIEF},
     programs::{Dev, target_folder},
 };
 
 fn started() -> Dev {
-    let samples = [ECHO, COUNTER, BANK_ACCOUNT, MISCHIEF];
+    let samples = [ECHO, COUNTER, BANK_ACCOUNT, MISCHIEF, CHAT_ROOM, CHAT_LOBBY];
     Dev::start(&samples.map(|guest| guest.path().to_str().unwrap()))
 }
 

@@ -86,7 +86,8 @@ impl Chat {
         command.env("XDG_STATE_HOME", self.folder.path().join(user));
         command.env("TERM", "xterm");
         let terminal = Terminal::start(command);
-        terminal.wait_for(">");
+        // Who comes after it shall find it there.
+        terminal.wait_for_start("* you are in");
         terminal
     }
 }

@@ -6,7 +6,7 @@ use wasmverse_tests::{
     sessions::{Surface, WINDOW},
 };
 
-use super::room::{ROOM, call_as, chat, join, say};
+use super::room::{ROOM, call_as, chat, join, join_room};
 
 #[tokio::test]
 async fn a_room_hears_when_the_window_of_a_client_has_ended() {
@@ -53,13 +53,22 @@ async fn a_client_that_is_gone_brings_no_object_into_being() {
             .status,
         204
     );
+    let (client, bob) = join_room(&cluster, "aside").await;
+    let token = alice.mark.token.clone();
     drop(alice);
-    let (_, mut bob) = join(&cluster, Surface::Sse, "bob").await;
-    drop(say(&cluster, "bob", "hi").await);
-    assert_eq!(bob.event("message").await["text"], "hi");
-    eventually("only bob was ever in the new room", async || {
-        let members = cluster.http.ok(ROOM, "members", ()).await;
-        (members == json!(["bob"])).then_some(())
+    eventually("her session is over", async || {
+        let known = call_as(&cluster, &token, "no_such_method", json!(null)).await;
+        (known.code() == "unauthenticated").then_some(())
     })
     .await;
+    // When bob's room hears that he is gone, hers has heard of her before.
+    drop(bob);
+    eventually("the other room hears of it", async || {
+        let members = cluster.http.ok("ChatRoom/aside", "members", ()).await;
+        (members == json!([])).then_some(())
+    })
+    .await;
+    let path = "/v1/objects/ChatRoom/general";
+    let known = cluster.http.request(reqwest::Method::GET, path, "", &[]).await;
+    assert_eq!(known.status, 404, "{client} called it into being");
 }

@@ -10,7 +10,8 @@ use wasmverse_proto::gate::{
 use wasmverse_tests::{
     cluster::Cluster,
     guests::CHAT_ROOM,
-    sessions::{Mark, Surface},
+    patience::eventually,
+    sessions::{Connection, Mark, Surface, Told},
 };
 
 use super::room::{ROOM, call_as, chat, join, say};
@@ -24,7 +25,7 @@ async fn a_thousand_sessions_in_a_room_get_each_message_once_in_order() {
             let at = surface.of(cluster.addresses());
             let (_, connection) =
                 wasmverse_tests::sessions::Connection::open(surface, at, &Mark::default()).await;
-            let user = json!({"user": format!("user-{}", number % 10)});
+            let user = json!({"user": format!("user-{number}")});
             let joined = call_as(cluster, &connection.mark.token, "join", user).await;
             assert_eq!(joined.status, 200, "{}", joined.message());
             connection
@@ -38,6 +39,11 @@ async fn a_thousand_sessions_in_a_room_get_each_message_once_in_order() {
         for number in 1..=5 {
             assert_eq!(client.event("message").await["text"], number.to_string());
         }
+    }
+    // Nothing that was said before comes again before this.
+    say(&cluster, "user-1", "last").await;
+    for client in &mut clients {
+        assert_eq!(client.event("message").await["text"], "last");
     }
 }
 
@@ -89,7 +95,21 @@ async fn a_client_that_reads_nothing_slows_nobody() {
         let heard = alice.event("message").await;
         assert_eq!(heard["seq"], message["seq"], "{number}");
     }
-    drop(deaf);
+    let deaf = Connection::open(Surface::Ws, cluster.addresses().http, &deaf.mark).await.1;
+    assert_eq!(missed(deaf).await, 2000, "it hears how much it missed");
+}
+
+/// Messages that a client missed and those that it gets, up to the latest.
+async fn missed(mut client: Connection) -> u64 {
+    let mut count = 0;
+    while count < 2000 {
+        count += match client.next().await.unwrap() {
+            Told::Gap(missed) => missed.unwrap(),
+            Told::Push(event, _) => u64::from(event == "message"),
+            Told::Opened(_) => 0,
+        };
+    }
+    count
 }
 
 #[tokio::test]
@@ -103,8 +123,15 @@ async fn a_reload_of_the_room_under_load_costs_no_client_anything() {
         }
     };
     let reloading = async {
-        for _ in 0..3 {
-            cluster.deploy(CHAT_ROOM.bytes()).await;
+        for label in ["one", "two", "three"] {
+            let uploaded = cluster.http.upload(CHAT_ROOM.rebuilt(label)).await;
+            assert_eq!(uploaded.status, 201, "{}", uploaded.message());
+            eventually("the room has changed over", async || {
+                let rollout = cluster.http.rollout("ChatRoom").await;
+                assert_eq!(rollout["refused"], json!([]), "{rollout}");
+                (rollout["moved"] == 1 && rollout["done"] == true).then_some(())
+            })
+            .await;
         }
     };
     tokio::join!(talking, reloading);

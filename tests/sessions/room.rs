@@ -29,6 +29,18 @@ pub(crate) async fn call_as(
     cluster.http.request(reqwest::Method::POST, &path, argument.to_string(), &headers).await
 }
 
+/// A session that has joined that room.
+pub(crate) async fn join_room(cluster: &Cluster, room: &str) -> (String, Connection) {
+    let at = cluster.addresses().http;
+    let (client, connection) = Connection::open(Surface::Sse, at, &Mark::default()).await;
+    let path = format!("/v1/objects/ChatRoom/{room}/join");
+    let headers = [("wasmverse-session", connection.mark.token.as_str())];
+    let user = json!({"user": "aside"}).to_string();
+    let joined = cluster.http.request(reqwest::Method::POST, &path, user, &headers).await;
+    assert_eq!(joined.status, 200, "{}", joined.message());
+    (client, connection)
+}
+
 /// A session that is in the room.
 pub(crate) async fn join(cluster: &Cluster, surface: Surface, user: &str) -> (String, Connection) {
     let at = surface.of(cluster.addresses());

@@ -86,9 +86,23 @@ impl Terminal {
     /// If it does not, in time.
     #[track_caller]
     pub fn wait_for(&self, line: &str) {
+        self.wait_until(line, |shown| shown == line);
+    }
+
+    /// Waits until a line shows that begins so.
+    ///
+    /// # Panics
+    /// If it does not, in time.
+    #[track_caller]
+    pub fn wait_for_start(&self, start: &str) {
+        self.wait_until(start, |shown| shown.starts_with(start));
+    }
+
+    #[track_caller]
+    fn wait_until(&self, what: &str, is_it: impl Fn(&str) -> bool) {
         let began = Instant::now();
-        while self.count(line) == 0 {
-            assert!(began.elapsed() < PATIENCE, "no line {line:?} in\n{}", self.shows());
+        while !self.shows().lines().any(&is_it) {
+            assert!(began.elapsed() < PATIENCE, "no line {what:?} in\n{}", self.shows());
             std::thread::sleep(PAUSE);
         }
     }

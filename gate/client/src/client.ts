@@ -62,7 +62,7 @@ export class Client {
       throw new TypeError("there is no WebSocket here: use Node 22, or pass that of the package `ws` as an option");
     }
     this.#make = make;
-    this.#url = new URL("v1/ws", withSlash(url)).href.replace(/^http/, "ws");
+    this.#url = new URL("v1/ws?opening=frame", withSlash(url)).href.replace(/^http/, "ws");
     this.#options = {
       timeoutMs: options.timeoutMs ?? 30_000,
       quietMs: options.quietMs ?? 40_000,

@@ -21,10 +21,11 @@ use axum::{
     response::Response,
 };
 use futures_util::{SinkExt as _, StreamExt as _, stream::SplitStream};
+use serde::Deserialize;
 use tokio::{sync::mpsc, time::timeout};
 use wasmverse_core::{CallError, ErrorKind};
 
-use super::{error::Refusal, terms::check_page};
+use super::{error::Refusal, query::parameters, terms::check_page};
 use crate::{
     call::Desk,
     metrics::{Operation, Surface},
@@ -35,8 +36,10 @@ use frame::{Asked, Opening};
 use hear::Ear;
 use speak::Mouth;
 
-/// A client that wants to resume says so within this time.
+/// A client that says nothing gets its session after this time.
 const FIRST_FRAME_WITHIN: Duration = Duration::from_millis(300);
+/// One that announced its first frame (`?opening=frame`) is waited for: on a bad link it takes long.
+const ANNOUNCED_FRAME_WITHIN: Duration = Duration::from_secs(10);
 /// Both sides have so long to say farewell.
 const FAREWELL: Duration = Duration::from_secs(1);
 /// Answers that wait to be sent; beyond it nothing is read.
@@ -65,6 +68,19 @@ impl End {
     const REPLACED: Self = Self::Code(4001, "resumed elsewhere");
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Parameters {
+    opening: Option<Announced>,
+}
+
+/// What a client says it will say.
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Announced {
+    Frame,
+}
+
 /// Turns a request into a connection of frames.
 pub(crate) async fn socket(
     State(desk): State<Arc<Desk>>,
@@ -74,6 +90,10 @@ pub(crate) async fn socket(
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, Refusal> {
     check_page(&desk, &headers, &uri)?;
+    let within = match parameters::<Parameters>(&uri)?.opening {
+        Some(Announced::Frame) => ANNOUNCED_FRAME_WITHIN,
+        None => FIRST_FRAME_WITHIN,
+    };
     let upgrade = upgrade.map_err(|rejection| {
         let problem = format!("this is a WebSocket: {}", rejection.body_text());
         let error = CallError::new(ErrorKind::InvalidArgument, problem);
@@ -90,13 +110,13 @@ pub(crate) async fn socket(
         .write_buffer_size(WRITE_BUFFER_BYTES)
         // Who waits for connections to end waits for this one, since it keeps the seat.
         .on_upgrade(async move |socket| {
-            seat.killing.run_until_cancelled(converse(&desk, &seat, socket)).await;
+            seat.killing.run_until_cancelled(converse(&desk, &seat, socket, within)).await;
         }))
 }
 
-async fn converse(desk: &Arc<Desk>, seat: &Seat, socket: WebSocket) {
+async fn converse(desk: &Arc<Desk>, seat: &Seat, socket: WebSocket, within: Duration) {
     let (mut sink, mut frames) = socket.split();
-    let end = match first(desk, &mut frames).await {
+    let end = match first(desk, &mut frames, within).await {
         Err(end) => end,
         Ok((first, opening)) => match attach(desk, opening) {
             Ok(attached) => {
@@ -157,6 +177,7 @@ async fn talk(
 async fn first(
     desk: &Desk,
     frames: &mut SplitStream<WebSocket>,
+    within: Duration,
 ) -> Result<(Option<Message>, Opening), End> {
     let coming = async {
         loop {
@@ -178,7 +199,7 @@ async fn first(
         }
     };
     tokio::select! {
-        first = timeout(FIRST_FRAME_WITHIN, coming) => first.unwrap_or(Ok((None, Opening::New))),
+        first = timeout(within, coming) => first.unwrap_or(Ok((None, Opening::New))),
         () = desk.ending.cancelled() => Err(End::AWAY),
     }
 }

@@ -18,9 +18,13 @@ pub(crate) struct Socket(WebSocketStream<TcpStream>);
 impl Socket {
     /// One that has said nothing yet.
     pub(crate) async fn connect(scene: &Scene) -> Self {
+        Self::connect_to(scene, "/v1/ws").await
+    }
+
+    async fn connect_to(scene: &Scene, path: &str) -> Self {
         let address = scene.gate.addresses().http;
         let stream = TcpStream::connect(address).await.unwrap();
-        let url = format!("ws://{address}/v1/ws");
+        let url = format!("ws://{address}{path}");
         Self(within(client_async(url, stream)).await.unwrap().0)
     }
 
@@ -122,6 +126,21 @@ async fn a_client_that_says_nothing_gets_a_session_all_the_same() {
         (&error["op"], &error["error"]["code"]),
         (&json!("error"), &json!("invalid-argument"))
     );
+}
+
+#[tokio::test]
+async fn a_client_that_announces_its_first_frame_is_waited_for() {
+    let scene = Scene::start().await;
+    let (first, session) = Socket::open(&scene).await;
+    drop(first);
+    let mut socket = Socket::connect_to(&scene, "/v1/ws?opening=frame").await;
+    // Longer than one that announces nothing would have.
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    let resume = json!({"op": "resume", "session": session["session"], "seq": 0});
+    socket.say(&resume.to_string()).await;
+    assert_eq!(socket.hear().await["client_id"], session["client_id"]);
+    let refused = scene.get("/v1/ws?opening=later").await;
+    assert_eq!(refused.code(), "invalid-argument");
 }
 
 #[tokio::test]

@@ -108,8 +108,12 @@ mod tests {
         for _ in 0..300 {
             history.add("r", "a".into(), "x".repeat(4096), 0);
         }
-        assert_eq!(history.bytes, history.messages.iter().map(|m| m.text.len()).sum::<usize>());
-        assert!(history.bytes <= BYTES_MAX && history.messages.len() == BYTES_MAX / 4096);
+        assert_eq!(history.bytes, history.messages.iter().map(Message::bytes).sum::<usize>());
+        let each = ENVELOPE_BYTES + 2 * 3 + 2 + 4096;
+        assert!(history.bytes <= BYTES_MAX && history.messages.len() == BYTES_MAX / each);
+        // What control characters become counts.
+        history.add("r", "a".into(), "\0".repeat(4096), 0);
+        assert!(serde_json::to_vec(&history).unwrap().len() < BYTES_MAX + 100);
     }
 
     #[test]
