@@ -1,7 +1,8 @@
 //! What pushing costs: one message to many clients, their memory, and a talk of two.
 //!
-//! `cargo build --release --workspace --bins`, then
-//! `cargo bench -p wasmverse-tests --bench fanout [-- clients 1000 --surface sse]`.
+//! Of the release build, `--workspace` so that both share what they stand on:
+//! `cargo build --release --workspace --bins --bench fanout`, then
+//! `cargo bench --workspace --bench fanout [-- clients 1000 --surface sse]`.
 //! Beside the gate the same clients measure the floor: axum and tonic that write the same frames.
 
 use std::{net::SocketAddr, time::Duration};

@@ -42,7 +42,7 @@ async fn the_guest_hears_why_it_goes() {
     assert_eq!(line.line.message, "leaving: idle");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn when_there_is_no_room_the_least_recently_used_sleeps() {
     let world = World::with(|config| config.node.live_max = Some(3)).await;
     world.describe(durability("volatile")).await;

@@ -58,6 +58,20 @@ fn after_the_gate_was_killed_everyone_is_back_and_each_message_shows_once() {
 }
 
 #[test]
+fn whoever_went_with_a_gate_that_was_killed_is_out_of_the_room_at_the_next_word() {
+    let mut chat = Chat::start();
+    let (mut alice, bob) = chat.pair();
+    chat.kill_gate();
+    drop(bob);
+    chat.start_gate();
+    alice.wait_for("* back");
+    alice.enter("is bob there?");
+    alice.wait_for("* bob left");
+    alice.enter("/members");
+    alice.wait_for("  alice");
+}
+
+#[test]
 fn commands_history_and_both_ways_to_end() {
     let chat = Chat::start();
     let (mut alice, mut bob) = chat.pair();

@@ -54,10 +54,8 @@ impl Guest {
 
     /// The same code as another revision: a section that means nothing tells them apart.
     pub fn rebuilt(self, label: &str) -> Bytes {
-        let section = wasm_encoder::CustomSection {
-            name: "label".into(),
-            data: label.as_bytes().into(),
-        };
+        let section =
+            wasm_encoder::CustomSection { name: "label".into(), data: label.as_bytes().into() };
         let mut bytes = self.bytes().to_vec();
         bytes.push(wasm_encoder::SectionId::Custom.into());
         wasm_encoder::Encode::encode(&section, &mut bytes);

@@ -51,7 +51,7 @@ impl Server {
         allow_files(clients)?;
         let folder = TempDir::new()?;
         let (http, grpc) = (free_address(), free_address());
-        let mut server = Self { kind, http, grpc, ops: vec![], processes: vec![], folder: folder };
+        let mut server = Self { kind, http, grpc, ops: vec![], processes: vec![], folder };
         match kind {
             Kind::Gate => server.start_gate(clients)?,
             Kind::Floor => {
