@@ -36,6 +36,8 @@ pub(crate) struct Buffer {
     last: u64,
     /// The last ordinal that the client was told of.
     told: u64,
+    /// The place of the first entry after it.
+    untold: usize,
     /// What the payloads in it hold, each as if nobody else held it.
     bytes: usize,
 }
@@ -109,7 +111,7 @@ impl Buffer {
         while self.entries.len() >= bounds.length
             || !self.entries.is_empty() && self.bytes + bytes > bounds.bytes
         {
-            if self.entries.front().is_none_or(|oldest| oldest.seq > self.told) {
+            if self.untold == 0 {
                 return false;
             }
             self.pop();
@@ -126,6 +128,7 @@ impl Buffer {
     fn pop(&mut self) {
         if let Some(entry) = self.entries.pop_front() {
             self.bytes -= entry.bytes();
+            self.untold = self.untold.saturating_sub(1);
         }
     }
 
@@ -136,7 +139,7 @@ impl Buffer {
         let unknown = self.entries.iter().rposition(|e| e.event.is_none() && e.seq > told);
         let kept = unknown.and_then(|place| self.entries.remove(place));
         self.entries = kept.into_iter().collect();
-        self.bytes = 0;
+        (self.untold, self.bytes) = (0, 0);
     }
 
     /// A push that there is no room for.
@@ -147,11 +150,11 @@ impl Buffer {
     /// The next thing to tell.
     pub(crate) fn next(&mut self, now: Instant) -> Option<Told> {
         let told = self.told;
-        let next = self.entries.partition_point(|entry| entry.seq <= told);
-        let seq = match self.entries.get_mut(next) {
+        let seq = match self.entries.get_mut(self.untold) {
             Some(entry) if entry.seq == told + 1 => {
                 entry.told_at = Some(now);
                 self.told = entry.seq;
+                self.untold += 1;
                 let seq = entry.seq;
                 return Some(match &entry.event {
                     Some(event) => Told::Push { seq, event: Arc::clone(event) },
@@ -172,12 +175,13 @@ impl Buffer {
             // It knows of things that never were.
             self.told = self.last;
             self.entries.clear();
-            self.bytes = 0;
+            (self.untold, self.bytes) = (0, 0);
             self.last += 1;
             self.add(None, None);
             return;
         }
         self.told = seq;
+        self.untold = self.entries.partition_point(|entry| entry.seq <= seq);
     }
 
     /// Forgets what was told before `since`.

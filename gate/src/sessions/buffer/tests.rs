@@ -121,6 +121,9 @@ impl Story {
             assert!(story.buffer.entries.len() <= LENGTH_MAX);
             let held: usize = story.buffer.entries.iter().map(Entry::bytes).sum();
             assert_eq!(held, story.buffer.bytes());
+            let told = story.buffer.told;
+            let untold = story.buffer.entries.iter().filter(|entry| entry.seq > told).count();
+            assert_eq!(story.buffer.entries.len() - story.buffer.untold, untold);
         }
         while let Some(told) = story.buffer.next(now) {
             story.client.take(told);
