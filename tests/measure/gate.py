@@ -37,6 +37,7 @@ def main():
         for connections in (args.connections, 1):
             measure(system, "grpc", f"grpc://127.0.0.1:{system.ports['grpc']}", args.seconds, connections, args.payload)
             measure(system, "http", f"http://127.0.0.1:{system.ports['http']}", args.seconds, connections, args.payload)
+            measure(system, "ws", f"http://127.0.0.1:{system.ports['http']}", args.seconds, connections, args.payload)
 
 
 if __name__ == "__main__":
