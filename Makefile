@@ -23,9 +23,10 @@ chat:
 	@tests/setup.sh build
 	@exec cargo run --package wasmverse-cli --bin wasmverse -- dev $(dir $(wildcard objects/*/Cargo.toml)) $(CHAT_ARGS)
 
-# Micro benchmarks (release build). `wasmverse bench` drives a running system.
+# Benchmarks (release build), of parts and of the programs. `wasmverse bench` drives a running system.
 bench:
 	@tests/setup.sh build
+	cargo build --release --workspace --bins
 	cargo bench --workspace $(BENCH_ARGS)
 
 # The API documentation, warnings being errors.
