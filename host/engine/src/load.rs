@@ -128,7 +128,7 @@ fn prepare(engine: &Shared, bytes: &[u8]) -> Result<ObjectPre<Host>, LoadError> 
 /// Asks a component what it is, in an instance that is never activated.
 async fn ask(engine: &Shared, pre: &ObjectPre<Host>) -> Result<TypeSpec, Refusal> {
     let bounds = engine.config.bounds.clone();
-    let started = Sandbox::start(engine, pre, None, RevisionNumber(0), bounds).await;
+    let started = Sandbox::start(engine, pre, None, RevisionNumber(0), false, bounds).await;
     let mut sandbox = started.map_err(|error| {
         Refusal::new(
             format!("it does not start: {}", error.message()),
