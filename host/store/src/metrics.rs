@@ -30,6 +30,7 @@ pub(crate) fn failed(error: &Error) {
     let kind = match error {
         Error::NotFound(_) => "not-found",
         Error::Conflict(_) => "conflict",
+        Error::Fenced(_) => "fenced",
         Error::Refused(_) => "refused",
         Error::Unavailable(_) => "unavailable",
         Error::Unknown(_) => "unknown",

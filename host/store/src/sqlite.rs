@@ -19,9 +19,14 @@ use futures_util::FutureExt as _;
 use sqlx::SqlitePool;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::TaskTracker;
-use wasmverse_core::{ObjectId, RevisionNumber, TypeName, Version};
+use wasmverse_core::{Epoch, ObjectId, RevisionNumber, ShardId, TypeName, Version};
 
-use crate::{Answer, Error, NewRevision, Page, RevisionRecord, Save, Store, StoredObject, metrics};
+use crate::{
+    Answer, Claimed, Commit, Error, NewRevision, Owner, Page, RevisionRecord, Save, StoragePage,
+    Store, StoredObject,
+    dump::{Record, Status},
+    metrics,
+};
 use writer::{Command, Done, Work};
 
 /// Writes that may wait for the writer; beyond that callers wait to be let in.
@@ -146,6 +151,48 @@ impl Store for SqliteStore {
     fn delete(&self, object: &ObjectId) -> Answer<'_, bool> {
         let work = Work::Delete(object.clone());
         async move { Ok(self.write(work).await?.deleted()) }.boxed()
+    }
+
+    fn commit(&self, batch: Vec<Commit>) -> Answer<'_, Vec<Result<Version, Error>>> {
+        async { Err(Error::Unavailable("it cannot yet".to_owned())) }.boxed()
+    }
+
+    fn claim(
+        &self,
+        owner: Owner,
+        shards: Vec<(ShardId, Epoch)>,
+    ) -> Answer<'_, Vec<(ShardId, Epoch)>> {
+        async { Err(Error::Unavailable("it cannot yet".to_owned())) }.boxed()
+    }
+
+    fn epochs(&self) -> Answer<'_, Vec<Claimed>> {
+        async { Err(Error::Unavailable("it cannot yet".to_owned())) }.boxed()
+    }
+
+    fn storage_get(&self, object: &ObjectId, key: &str) -> Answer<'_, Option<Bytes>> {
+        async { Err(Error::Unavailable("it cannot yet".to_owned())) }.boxed()
+    }
+
+    fn storage_scan(
+        &self,
+        object: &ObjectId,
+        prefix: &str,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Answer<'_, StoragePage> {
+        async { Err(Error::Unavailable("it cannot yet".to_owned())) }.boxed()
+    }
+
+    fn status(&self) -> Answer<'_, Status> {
+        async { Err(Error::Unavailable("it cannot yet".to_owned())) }.boxed()
+    }
+
+    fn dump(&self, into: mpsc::Sender<Result<Record, Error>>) -> Answer<'_, ()> {
+        async { Err(Error::Unavailable("it cannot yet".to_owned())) }.boxed()
+    }
+
+    fn restore(&self, from: mpsc::Receiver<Record>) -> Answer<'_, ()> {
+        async { Err(Error::Unavailable("it cannot yet".to_owned())) }.boxed()
     }
 
     fn list(

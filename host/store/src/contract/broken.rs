@@ -7,11 +7,14 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::{FutureExt as _, future::BoxFuture};
-use wasmverse_core::{ObjectId, RevisionNumber, State, TypeName, Version};
+use tokio::sync::mpsc;
+use wasmverse_core::{Epoch, ObjectId, RevisionNumber, ShardId, State, TypeName, Version};
 
 use super::{Subject, check_cases, check_histories};
 use crate::{
-    Answer, Error, NewRevision, Page, RevisionRecord, Save, Store, StoredObject,
+    Answer, Claimed, Commit, Error, NewRevision, Owner, Page, RevisionRecord, Save, StoragePage,
+    Store, StoredObject,
+    dump::{Record, Status},
     sqlite::{Place, SqliteStore},
 };
 
@@ -152,6 +155,48 @@ impl Store for Broken {
             }
         }
         .boxed()
+    }
+
+    fn commit(&self, batch: Vec<Commit>) -> Answer<'_, Vec<Result<Version, Error>>> {
+        self.inner.commit(batch)
+    }
+
+    fn claim(
+        &self,
+        owner: Owner,
+        shards: Vec<(ShardId, Epoch)>,
+    ) -> Answer<'_, Vec<(ShardId, Epoch)>> {
+        self.inner.claim(owner, shards)
+    }
+
+    fn epochs(&self) -> Answer<'_, Vec<Claimed>> {
+        self.inner.epochs()
+    }
+
+    fn storage_get(&self, object: &ObjectId, key: &str) -> Answer<'_, Option<Bytes>> {
+        self.inner.storage_get(object, key)
+    }
+
+    fn storage_scan(
+        &self,
+        object: &ObjectId,
+        prefix: &str,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Answer<'_, StoragePage> {
+        self.inner.storage_scan(object, prefix, after, limit)
+    }
+
+    fn status(&self) -> Answer<'_, Status> {
+        self.inner.status()
+    }
+
+    fn dump(&self, into: mpsc::Sender<Result<Record, Error>>) -> Answer<'_, ()> {
+        self.inner.dump(into)
+    }
+
+    fn restore(&self, from: mpsc::Receiver<Record>) -> Answer<'_, ()> {
+        self.inner.restore(from)
     }
 
     fn list(

@@ -74,6 +74,7 @@ pub(super) fn named(error: Error, path: &str) -> Error {
         Error::Unavailable(told) => Error::Unavailable(format!("{path}: {told}")),
         other @ (Error::NotFound(_)
         | Error::Conflict(_)
+        | Error::Fenced(_)
         | Error::Refused(_)
         | Error::Unknown(_)
         | Error::NotOurs(_)) => other,

@@ -5,7 +5,9 @@ use sqlx::{Row as _, SqliteConnection, SqlitePool, sqlite::SqliteRow};
 use wasmverse_core::{ObjectId, RevisionNumber, State, TypeName, Version};
 
 use super::{failure, revisions};
-use crate::{Error, LIST_LIMIT_MAX, Page, RevisionRecord, StoredObject, StoredSummary};
+use crate::{
+    Error, LIST_LIMIT_MAX, Page, RevisionRecord, StateDigest, StoredObject, StoredSummary,
+};
 
 /// A query for revisions, as [`revision_record`] reads them.
 macro_rules! revision_query {
@@ -49,6 +51,7 @@ fn stored_object(row: &SqliteRow) -> Result<StoredObject, sqlx::Error> {
         }
     };
     Ok(StoredObject {
+        digest: state.as_ref().map(StateDigest::of),
         state,
         version: Version(version.unsigned_abs()),
         revision: RevisionNumber(row.try_get("revision")?),

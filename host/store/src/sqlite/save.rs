@@ -232,6 +232,7 @@ fn refused(error: &sqlx::Error) -> Option<Error> {
         refused @ Error::Refused(_) => Some(refused),
         Error::NotFound(_)
         | Error::Conflict(_)
+        | Error::Fenced(_)
         | Error::Unavailable(_)
         | Error::Unknown(_)
         | Error::NotOurs(_)
