@@ -82,6 +82,8 @@ pub struct Claimed {
     pub epoch: Epoch,
     /// Who claimed it.
     pub owner: Owner,
+    /// When, in microseconds since 1970.
+    pub claimed_at_micros: i64,
 }
 
 /// What state was when it was saved: a database may give it back in other words.

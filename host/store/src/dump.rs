@@ -1,6 +1,13 @@
 //! All that a store holds, record by record, to be looked over or carried to another database.
 
+mod lines;
+pub(crate) mod tables;
+mod verify;
+
 use serde::{Deserialize, Serialize};
+
+pub use lines::{export, import};
+pub use verify::verify;
 
 /// One thing that a store holds. Records come in the order of the variants.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,6 +49,8 @@ pub struct ShardRecord {
     pub node: String,
     /// Under which registration.
     pub incarnation: String,
+    /// When, in microseconds since 1970.
+    pub claimed_at: i64,
 }
 
 /// A component.

@@ -4,13 +4,17 @@
 //! SQLite, the embedded default, and PostgreSQL, which many nodes share. Nothing here knows that
 //! calls cross a network.
 
+mod claim;
 mod commit;
 pub mod contract;
 pub mod dump;
 mod error;
+mod group;
 mod metrics;
 mod open;
+mod prepared;
 mod records;
+mod rows;
 pub mod sqlite;
 
 use bytes::Bytes;
