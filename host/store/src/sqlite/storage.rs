@@ -38,13 +38,13 @@ pub(super) async fn scan(
     // text and than none.
     let query = "WITH sizes AS ( \
              SELECT rowid AS at, key, octet_length(key) + octet_length(value) AS size \
-             FROM storage WHERE type = ? AND id = ? AND key >= ? AND key < COALESCE(?, x'') \
-             AND (?5 IS NULL OR key > ?5) ORDER BY key LIMIT ?), \
+             FROM storage WHERE type = ?1 AND id = ?2 AND key >= ?3 AND key < COALESCE(?4, x'') \
+             AND (?5 IS NULL OR key > ?5) ORDER BY key LIMIT ?6), \
          sums AS ( \
              SELECT at, sum(size) OVER (ORDER BY key ROWS UNBOUNDED PRECEDING) - size AS before, \
              count(*) OVER () AS total FROM sizes) \
          SELECT s.key, s.value, sums.total FROM sums CROSS JOIN storage AS s ON s.rowid = sums.at \
-         WHERE sums.before < ? ORDER BY s.key";
+         WHERE sums.before < ?7 ORDER BY s.key";
     let found: Vec<ScannedRow> = sqlx::query_as(query)
         .bind(object.type_name().as_str())
         .bind(object.id())

@@ -8,7 +8,7 @@ use wasmverse_core::{Durability, Encoding, ObjectId, RevisionNumber, ShardId, St
 use super::*;
 use crate::{
     Config,
-    contract::{Subject, check_cases, check_histories},
+    contract::{Subject, Unsure, check_cases, check_histories},
 };
 
 mod room;
@@ -53,6 +53,7 @@ async fn on_disk_it_keeps_the_contract() {
 async fn in_memory_it_keeps_the_contract() {
     check_cases(&InMemory).await.unwrap();
     check_histories(&InMemory, 100..120, 200).await.unwrap();
+    check_histories(&Unsure(&InMemory), 200..220, 200).await.unwrap();
 }
 
 fn row(id: &str, expected: Option<u64>, data: &str) -> Save {
