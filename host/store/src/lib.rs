@@ -6,12 +6,14 @@
 
 mod claim;
 mod commit;
+mod components;
 pub mod contract;
 pub mod dump;
 mod error;
 mod group;
 mod metrics;
 mod open;
+pub mod postgres;
 mod prepared;
 mod records;
 mod rows;

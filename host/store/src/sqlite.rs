@@ -29,6 +29,7 @@ use crate::{
     Answer, Change, Claimed, Commit, Error, Expected, NewRevision, Owner, Page, RevisionRecord,
     Save, StoragePage, Store, StoredObject,
     claim::Wanted,
+    components,
     dump::{Record, Status},
     metrics,
     prepared::{Prepared, is_json},
@@ -110,7 +111,7 @@ impl SqliteStore {
 impl Store for SqliteStore {
     fn add_revision(&self, new: NewRevision) -> Answer<'_, RevisionRecord> {
         async move {
-            revisions::verify(new.component.clone(), new.digest)
+            components::verify(new.component.clone(), new.digest)
                 .await
                 .map_err(|problem| Error::Refused(format!("a component: {problem}")))?;
             self.write(Work::AddRevision(Box::new(new))).await?.revision()

@@ -10,7 +10,7 @@ macro_rules! tables {
         use $crate::{
             Error,
             dump::{
-                ComponentRecord, Origin, Record, ShardRecord, StorageRecord,
+                ComponentRecord, ObjectRecord, Origin, Record, ShardRecord, StorageRecord,
                 tables::{Order, Stop, from_hex, send, signed},
             },
             rows::{ClaimedRow, ObjectRow, RevisionRow, StorageRow, shards_query},
@@ -88,24 +88,21 @@ macro_rules! tables {
             connection: &mut $connection,
             into: &mpsc::Sender<Result<Record, Error>>,
         ) -> Result<(), Stop> {
-            let mut after: Option<(String, String, String)> = None;
+            // No type's name is empty: every key comes after this one.
+            let mut after = (String::new(), String::new(), String::new());
             loop {
-                let begins = after.is_none();
-                let (type_name, id, key) = after.unwrap_or_default();
                 let page: Vec<StorageRow> = sqlx::query_as(
                     "SELECT type, id, key, value FROM storage \
-                     WHERE (type, id, key) > ($1, $2, $3) OR $4 \
-                     ORDER BY type, id, key LIMIT $5",
+                     WHERE (type, id, key) > ($1, $2, $3) ORDER BY type, id, key LIMIT $4",
                 )
-                .bind(type_name)
-                .bind(id)
-                .bind(key)
-                .bind(begins)
+                .bind(&after.0)
+                .bind(&after.1)
+                .bind(&after.2)
                 .bind(PAGE)
                 .fetch_all(&mut *connection)
                 .await?;
                 let Some(last) = page.last() else { return Ok(()) };
-                after = Some((last.r#type.clone(), last.id.clone(), last.key.clone()));
+                after = (last.r#type.clone(), last.id.clone(), last.key.clone());
                 for StorageRow { r#type, id, key, value } in page {
                     let record = StorageRecord { type_name: r#type, id, key, value };
                     send(into, Ok(Record::Storage(record))).await?;
@@ -169,37 +166,7 @@ macro_rules! tables {
                 .bind(line.author)
                 .bind(line.created_at)
                 .bind(line.active),
-                Record::Object(object) => {
-                    let data = object.json.map(String::into_bytes).or(object.bytes);
-                    let json = object.encoding == "json";
-                    let json = json && data.as_ref().is_some_and(|data| is_json(data));
-                    let (text, bytes) = match (json, data) {
-                        (true, Some(data)) => (String::from_utf8(data).ok(), None),
-                        (_, data) => (None, data),
-                    };
-                    let digest = object.digest.as_deref().map(from_hex).transpose()?;
-                    sqlx::query(concat!(
-                        "INSERT INTO objects (type, id, shard, version, deleted, schema, \
-                         state_json, state_bytes, digest, encoding, durability, revision, \
-                         created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6, ",
-                        $take,
-                        ", $8, $9, $10, $11, $12, $13, $14)"
-                    ))
-                    .bind(object.type_name)
-                    .bind(object.id)
-                    .bind(i64::from(object.shard))
-                    .bind(signed(object.version)?)
-                    .bind(object.deleted)
-                    .bind(object.schema.map(i64::from))
-                    .bind(text)
-                    .bind(bytes)
-                    .bind(digest)
-                    .bind(object.encoding)
-                    .bind(object.durability)
-                    .bind(i64::from(object.revision))
-                    .bind(object.created_at)
-                    .bind(object.updated_at)
-                }
+                Record::Object(object) => return take_object(connection, object, is_json).await,
                 Record::Storage(StorageRecord { type_name, id, key, value }) => sqlx::query(
                     "INSERT INTO storage (type, id, key, value) VALUES ($1, $2, $3, $4)",
                 )
@@ -209,6 +176,45 @@ macro_rules! tables {
                 .bind(value),
             };
             query.execute(connection).await?;
+            Ok(())
+        }
+
+        async fn take_object(
+            connection: &mut $connection,
+            object: ObjectRecord,
+            is_json: fn(&[u8]) -> bool,
+        ) -> Result<(), Stop> {
+            let data = object.json.map(String::into_bytes).or(object.bytes);
+            let json = object.encoding == "json";
+            let json = json && data.as_ref().is_some_and(|data| is_json(data));
+            let (text, bytes) = match (json, data) {
+                (true, Some(data)) => (String::from_utf8(data).ok(), None),
+                (_, data) => (None, data),
+            };
+            let digest = object.digest.as_deref().map(from_hex).transpose()?;
+            sqlx::query(concat!(
+                "INSERT INTO objects (type, id, shard, version, deleted, schema, \
+                 state_json, state_bytes, digest, encoding, durability, revision, \
+                 created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6, ",
+                $take,
+                ", $8, $9, $10, $11, $12, $13, $14)"
+            ))
+            .bind(object.type_name)
+            .bind(object.id)
+            .bind(i64::from(object.shard))
+            .bind(signed(object.version)?)
+            .bind(object.deleted)
+            .bind(object.schema.map(i64::from))
+            .bind(text)
+            .bind(bytes)
+            .bind(digest)
+            .bind(object.encoding)
+            .bind(object.durability)
+            .bind(i64::from(object.revision))
+            .bind(object.created_at)
+            .bind(object.updated_at)
+            .execute(connection)
+            .await?;
             Ok(())
         }
 

@@ -4,9 +4,9 @@ use bytes::Bytes;
 use sqlx::{SqliteConnection, SqlitePool};
 use wasmverse_core::{ObjectId, RevisionNumber, TypeName};
 
-use super::{failure, revisions};
+use super::failure;
 use crate::{
-    Error, LIST_LIMIT_MAX, Page, RevisionRecord, StoredObject,
+    Error, LIST_LIMIT_MAX, Page, RevisionRecord, StoredObject, components,
     rows::{ListedRow, LoadedRow, RevisionRow, beyond},
 };
 
@@ -142,7 +142,7 @@ pub(super) async fn component(pool: &SqlitePool, digest: [u8; 32]) -> Result<Opt
             .await
             .map_err(|error| failure::of(&error))?;
     let Some(bytes) = found.map(Bytes::from) else { return Ok(None) };
-    revisions::verify(bytes.clone(), digest)
+    components::verify(bytes.clone(), digest)
         .await
         .map_err(|problem| Error::Damaged(format!("a component has changed: {problem}")))?;
     Ok(Some(bytes))

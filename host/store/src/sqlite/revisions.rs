@@ -1,23 +1,10 @@
 //! Writing types: components by digest, their revisions by number.
 
-use bytes::Bytes;
-use sha2::{Digest as _, Sha256};
 use sqlx::SqliteConnection;
 use wasmverse_core::{RevisionNumber, TypeName};
 
 use super::reads::revision_query;
 use crate::{Error, NewRevision, RevisionRecord, rows::RevisionRow};
-
-/// Whether `bytes` are what their digest says; if not, what they are.
-pub(super) async fn verify(bytes: Bytes, digest: [u8; 32]) -> Result<(), String> {
-    // Components are large: not on the threads that serve.
-    let hashing = tokio::task::spawn_blocking(move || <[u8; 32]>::from(Sha256::digest(&bytes)));
-    let found = hashing.await.map_err(|error| format!("it could not be hashed: {error}"))?;
-    if found == digest {
-        return Ok(());
-    }
-    Err(format!("its digest is {}, not {}", hex::encode(found), hex::encode(digest)))
-}
 
 pub(super) async fn add(
     connection: &mut SqliteConnection,

@@ -20,7 +20,8 @@ struct OnDisk(tempfile::TempDir);
 impl Subject for OnDisk {
     fn open<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Arc<dyn Store>, Error>> {
         let data_dir = self.0.path().join(name);
-        async move { crate::open(&Config { url: None, data_dir, shards: SHARDS }).await }.boxed()
+        async move { crate::open(&Config { data_dir, shards: SHARDS, ..Config::default() }).await }
+            .boxed()
     }
 
     fn survives(&self) -> bool {
