@@ -3,7 +3,10 @@
 use std::{
     io,
     net::SocketAddr,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
 };
 
 use tokio::{
@@ -26,17 +29,18 @@ pub struct Passage {
     pub hold_answers: bool,
     /// Nobody is let in.
     pub refuse: bool,
-    /// Counts how often all connections were cut.
-    cuts: u32,
 }
+
+/// What was told, and how often all connections were cut.
+type Told = (Passage, u32);
 
 /// A proxy that listens until it is dropped.
 #[derive(Debug)]
 pub struct Proxy {
     address: SocketAddr,
-    passage: Arc<watch::Sender<Passage>>,
-    /// How many bytes were held back, until now.
-    held: Arc<Mutex<usize>>,
+    passage: Arc<watch::Sender<Told>>,
+    /// How many bytes of requests are held back.
+    held: Arc<AtomicUsize>,
     _tasks: JoinSet<()>,
 }
 
@@ -48,8 +52,8 @@ impl Proxy {
     pub async fn start(server: SocketAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("it listens");
-        let passage = Arc::new(watch::Sender::new(Passage::default()));
-        let held = Arc::new(Mutex::new(0));
+        let passage = Arc::new(watch::Sender::new(Told::default()));
+        let held = Arc::new(AtomicUsize::new(0));
         let mut tasks = JoinSet::new();
         tasks.spawn(listen(listener, server, Arc::clone(&passage), Arc::clone(&held)));
         Self { address, passage, held, _tasks: tasks }
@@ -62,29 +66,29 @@ impl Proxy {
 
     /// From now on, for connections that are there, too.
     pub fn pass(&self, passage: Passage) {
-        self.passage.send_modify(|now| *now = Passage { cuts: now.cuts, ..passage });
+        self.passage.send_modify(|(now, _)| *now = passage);
     }
 
     /// Cuts all connections; what was held back is lost.
     pub fn cut(&self) {
-        self.passage.send_modify(|now| now.cuts += 1);
+        self.passage.send_modify(|(_, cuts)| *cuts += 1);
     }
 
-    /// How many bytes are held back now, or were when their connection was cut.
+    /// How many bytes of requests are held back now.
     pub fn held(&self) -> usize {
-        *self.held.lock().unwrap_or_else(PoisonError::into_inner)
+        self.held.load(Relaxed)
     }
 }
 
 async fn listen(
     listener: TcpListener,
     server: SocketAddr,
-    passage: Arc<watch::Sender<Passage>>,
-    held: Arc<Mutex<usize>>,
+    passage: Arc<watch::Sender<Told>>,
+    held: Arc<AtomicUsize>,
 ) {
     let mut connections = JoinSet::new();
     while let Ok((client, _)) = listener.accept().await {
-        if passage.borrow().refuse {
+        if passage.borrow().0.refuse {
             continue;
         }
         let Ok(server) = TcpStream::connect(server).await else { continue };
@@ -96,13 +100,11 @@ async fn listen(
             let (from_server, to_server) = server.into_split();
             let requests = pump(from_client, to_server, told.clone(), held, |p| p.hold_requests);
             let all = |p: &Passage| if p.hold_answers { usize::MAX } else { 0 };
-            let answers = pump(from_server, to_client, told.clone(), Arc::default(), all);
-            let cuts = told.borrow().cuts;
-            let mut told = told;
+            let answers = pump(from_server, to_client, told, Arc::default(), all);
+            // Whichever ends, both are cut.
             tokio::select! {
                 _ = requests => {}
                 _ = answers => {}
-                _ = told.wait_for(|now| now.cuts > cuts) => {}
             }
         });
     }
@@ -112,13 +114,15 @@ async fn listen(
 async fn pump(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
-    mut told: watch::Receiver<Passage>,
-    counted: Arc<Mutex<usize>>,
+    mut told: watch::Receiver<Told>,
+    counted: Arc<AtomicUsize>,
     hold: impl Fn(&Passage) -> usize,
 ) -> io::Result<()> {
     let mut buffer = vec![0; 1 << 16];
     let mut held: Vec<u8> = Vec::new();
+    let cuts = told.borrow().1;
     loop {
+        let before = held.len();
         tokio::select! {
             read = from.read(&mut buffer) => {
                 let read = read?;
@@ -133,10 +137,16 @@ async fn pump(
                 }
             }
         }
-        let back = hold(&told.borrow_and_update()).min(held.len());
+        let (passage, now) = *told.borrow_and_update();
+        if now > cuts {
+            counted.fetch_sub(before, Relaxed);
+            return Ok(());
+        }
+        let back = hold(&passage).min(held.len());
         let pass = held.len() - back;
         to.write_all(&held[..pass]).await?;
         held.drain(..pass);
-        *counted.lock().unwrap_or_else(PoisonError::into_inner) = held.len();
+        counted.fetch_add(back, Relaxed);
+        counted.fetch_sub(before, Relaxed);
     }
 }

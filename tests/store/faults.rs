@@ -1,6 +1,7 @@
 //! What is answered, and what is stored, when the network or the server fails around a commit.
 
 use std::{
+    io::Read as _,
     net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant},
@@ -82,8 +83,9 @@ async fn a_connection_cut_in_a_commit_leaves_it_unknown_and_written_whole_or_not
     let behind = Behind::new(databases.database()).await;
     // All of the request, a part of it, and all but its end.
     for (n, hold) in [usize::MAX, 200, 5].into_iter().enumerate() {
-        let data = format!("{}", n + 1);
-        let before = behind.stored("a");
+        let (before, data) = ((n * 2 + 10).to_string(), (n * 2 + 11).to_string());
+        // The connection is there, and was used just now.
+        commit(&*behind.store, put("a", behind.epoch, &before)).await.unwrap();
         behind.proxy.pass(Passage { hold_requests: hold, ..Passage::default() });
         let (store, row) = (Arc::clone(&behind.store), put("a", behind.epoch, &data));
         let committing = async { commit(&*store, row).await };
@@ -173,8 +175,8 @@ async fn persist(store: &dyn Store, epoch: Epoch, id: &str, until: Instant) -> (
     (answered, errors)
 }
 
-async fn through(hurt: impl FnOnce(&Postgres)) -> Vec<Error> {
-    let server = Postgres::start(&[]);
+async fn through(hurt: impl FnOnce(&Postgres) + Send + 'static) -> Vec<Error> {
+    let server = Arc::new(Postgres::start(&[]));
     let store = open(&server.database()).await.unwrap();
     let epoch = claim(&*store, "one").await;
     let until = Instant::now() + Duration::from_secs(4);
@@ -182,7 +184,8 @@ async fn through(hurt: impl FnOnce(&Postgres)) -> Vec<Error> {
     let writers = join_all(ids.iter().map(|id| persist(&*store, epoch, id, until)));
     let hurting = async {
         tokio::time::sleep(Duration::from_millis(500)).await;
-        tokio::task::block_in_place(|| hurt(&server));
+        let server = Arc::clone(&server);
+        tokio::task::spawn_blocking(move || hurt(&server)).await.unwrap();
     };
     let (written, ()) = futures_util::future::join(writers, hurting).await;
     let mut all = Vec::new();
@@ -244,7 +247,9 @@ async fn a_server_without_room_is_unavailable_until_there_is_some() {
     query(&url, "ALTER TABLE storage SET TABLESPACE small").unwrap();
     let large = |n: usize| {
         let mut row = put(&n.to_string(), epoch, "1");
-        let noise: Vec<u8> = (0..1u32 << 20).map(|m| (m.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+        // Nothing that could be compressed.
+        let mut noise = vec![0; 1 << 20];
+        std::fs::File::open("/dev/urandom").unwrap().read_exact(&mut noise).unwrap();
         row.storage.push(("large".to_owned(), Some(noise.into())));
         row
     };
@@ -261,8 +266,7 @@ async fn a_server_without_room_is_unavailable_until_there_is_some() {
     let (at, error) = full.expect("the disk is small");
     assert!(matches!(&error, Error::Unavailable(told) if told.contains("room")), "{error}");
     assert!(read(&*store, &at.to_string()).await.is_none(), "half of it was written");
-    query(&url, "DELETE FROM storage WHERE key = 'large'").unwrap();
-    query(&url, "VACUUM FULL storage").unwrap();
+    small.grow();
     commit(&*store, large(at)).await.unwrap();
     store.close().await.unwrap();
     drop(server);
@@ -283,6 +287,14 @@ impl Tmpfs {
         }
         let _ = std::fs::remove_dir(folder);
         None
+    }
+
+    fn grow(&self) {
+        let grown = std::process::Command::new("mount")
+            .args(["-o", "remount,size=64m"])
+            .arg(&self.0)
+            .status();
+        assert!(grown.unwrap().success());
     }
 }
 

@@ -10,6 +10,7 @@ mod dump;
 mod failure;
 mod jsonb;
 mod open;
+mod pool;
 mod reads;
 mod revisions;
 mod writer;

@@ -7,27 +7,20 @@ use std::{
 };
 
 use futures_util::{FutureExt as _, future::BoxFuture};
-use sqlx::{
-    ConnectOptions as _, Connection as _, PgConnection, PgPool, Postgres,
-    pool::PoolConnection,
-    postgres::{PgConnectOptions, PgPoolOptions},
-};
+use sqlx::{ConnectOptions as _, PgConnection, postgres::PgConnectOptions};
 use tokio::time::timeout;
 
-use super::{failure, failure::Failed, writer::IN_FLIGHT};
+use super::{
+    failure::Failed,
+    pool::{Lent, PATIENCE, PAUSE_MAX, PAUSE_MIN, Pool},
+    writer::IN_FLIGHT,
+};
 use crate::{Answer, Error, metrics};
 
-/// How long a connection, or the server, is waited for before a caller is told that it is away.
-const PATIENCE: Duration = Duration::from_secs(3);
-/// Pauses between attempts: the first, and the longest.
-const PAUSE_MIN: Duration = Duration::from_millis(20);
-const PAUSE_MAX: Duration = Duration::from_millis(500);
 /// How long a statement may take before the server ends it, and before we no longer wait for the
 /// server's word.
 const STATEMENT: Duration = Duration::from_secs(10);
 const ANSWER: Duration = Duration::from_secs(12);
-/// A connection that was idle for longer is asked whether it lives before it is used.
-const TRUSTED: Duration = Duration::from_millis(100);
 /// How often a statement that others are in the way of is tried.
 const ATTEMPTS: u32 = 10;
 
@@ -36,9 +29,9 @@ pub(super) struct Connections {
     /// The database, without who and their password.
     pub(super) name: String,
     /// For what is read, and what is seldom written.
-    pool: PgPool,
+    pool: Pool,
     /// For commits, so that they never stand behind reads.
-    commits: PgPool,
+    commits: Pool,
 }
 
 impl fmt::Debug for Connections {
@@ -76,7 +69,7 @@ impl Connections {
             ("synchronous_commit", "on"),
         ]);
         let others = connections_max.saturating_sub(IN_FLIGHT).max(1);
-        Ok(Self { name, pool: pool(others, options), commits: pool(IN_FLIGHT, planned) })
+        Ok(Self { name, pool: Pool::new(options, others), commits: Pool::new(planned, IN_FLIGHT) })
     }
 
     /// Reads, and tries again for a while if the connection breaks or there is none.
@@ -112,15 +105,14 @@ impl Connections {
         asked: &A,
         work: &(impl for<'c> Fn(&'c mut PgConnection, &'c A) -> BoxFuture<'c, Result<T, Error>> + Sync),
     ) -> Result<T, Error> {
-        let mut connection = acquire(&self.pool).await?;
-        match timeout(ANSWER, work(&mut connection, asked)).await {
-            Ok(answer) => answer,
-            Err(_) => {
-                // Who knows what it would answer to the next one.
-                drop(connection.detach());
-                Err(Error::Unavailable("the database does not answer".to_owned()))
-            }
+        let mut lent = self.pool.acquire().await?;
+        let Ok(answer) = timeout(ANSWER, work(&mut lent.connection, asked)).await else {
+            return Err(Error::Unavailable("the database does not answer".to_owned()));
+        };
+        if !matches!(answer, Err(Error::Unavailable(_))) {
+            self.pool.give_back(lent);
         }
+        answer
     }
 
     /// Writes with one statement, and tries again while others are in its way.
@@ -141,9 +133,9 @@ impl Connections {
         write(&self.commits, told, work).await
     }
 
-    /// A connection, for something that takes long.
-    pub(super) async fn acquire(&self) -> Result<PoolConnection<Postgres>, Error> {
-        acquire(&self.pool).await
+    /// A connection, for something that takes long; it is not used again.
+    pub(super) async fn acquire(&self) -> Result<Lent, Error> {
+        self.pool.acquire().await
     }
 
     pub(super) async fn close(&self) {
@@ -153,68 +145,29 @@ impl Connections {
 }
 
 async fn write<A, T>(
-    pool: &PgPool,
+    pool: &Pool,
     told: &A,
     work: impl for<'c> Fn(&'c mut PgConnection, &'c A) -> BoxFuture<'c, Result<T, Failed>>,
 ) -> Result<T, Error> {
     for attempt in 1..=ATTEMPTS {
-        let mut connection = acquire(pool).await?;
-        match timeout(ANSWER, work(&mut connection, told)).await {
-            Ok(Ok(answer)) => return Ok(answer),
-            Ok(Err(Failed::NotDone(error))) => return Err(error),
-            Ok(Err(Failed::Unknown(error))) => {
-                drop(connection.detach());
+        let mut lent = pool.acquire().await?;
+        let Ok(answer) = timeout(ANSWER, work(&mut lent.connection, told)).await else {
+            return Err(Error::Unknown("the database does not answer".to_owned()));
+        };
+        match answer {
+            Err(Failed::Unknown(error)) => return Err(error),
+            Err(Failed::NotDone(error)) => {
+                pool.give_back(lent);
                 return Err(error);
             }
-            Err(_) => {
-                drop(connection.detach());
-                return Err(Error::Unknown("the database does not answer".to_owned()));
-            }
-            Ok(Err(Failed::InTheWay)) => {
-                metrics::repeated("in-the-way");
-                drop(connection);
-                tokio::time::sleep(PAUSE_MIN * attempt / 4).await;
+            Err(Failed::InTheWay) => pool.give_back(lent),
+            Ok(answer) => {
+                pool.give_back(lent);
+                return Ok(answer);
             }
         }
+        metrics::repeated("in-the-way");
+        tokio::time::sleep(PAUSE_MIN * attempt / 4).await;
     }
     Err(Error::Unavailable("others are in the way".to_owned()))
-}
-
-/// A connection that works, as far as one can know. Tries for a while to make one.
-async fn acquire(pool: &PgPool) -> Result<PoolConnection<Postgres>, Error> {
-    let (begun, mut pause) = (Instant::now(), PAUSE_MIN);
-    loop {
-        let failed = match pool.acquire().await {
-            Ok(connection) => {
-                metrics::connected(begun);
-                return Ok(connection);
-            }
-            Err(error) => failure::of(&error),
-        };
-        let again = matches!(failed, Error::Unavailable(_)) && !pool.is_closed();
-        if !again || begun.elapsed() + pause > PATIENCE {
-            return Err(failed);
-        }
-        metrics::repeated("connect");
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(PAUSE_MAX);
-    }
-}
-
-fn pool(connections: u32, options: PgConnectOptions) -> PgPool {
-    PgPoolOptions::new()
-        .max_connections(connections)
-        .acquire_timeout(PATIENCE)
-        .idle_timeout(None)
-        .test_before_acquire(false)
-        .before_acquire(|connection, meta| {
-            async move {
-                if meta.idle_for < TRUSTED {
-                    return Ok(true);
-                }
-                Ok(matches!(timeout(PATIENCE, connection.ping()).await, Ok(Ok(()))))
-            }
-            .boxed()
-        })
-        .connect_lazy_with(options)
 }

@@ -49,8 +49,9 @@ pub(super) async fn dump(
     into: mpsc::Sender<Result<Record, Error>>,
 ) -> Result<(), Error> {
     let failed = |error: sqlx::Error| failure::of(&error);
-    let mut connection = connections.acquire().await?;
-    let origin = status(&mut connection).await?;
+    let mut lent = connections.acquire().await?;
+    let connection = &mut lent.connection;
+    let origin = status(connection).await?;
     let origin = Origin { cluster_id: origin.cluster_id, shards: origin.shards };
     // As of one moment.
     let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
@@ -67,8 +68,8 @@ pub(super) async fn restore(
     shards: u16,
 ) -> Result<(), Error> {
     let failed = |error: sqlx::Error| failure::of(&error);
-    let mut connection = connections.acquire().await?;
-    let mut transaction = connection.begin().await.map_err(failed)?;
+    let mut lent = connections.acquire().await?;
+    let mut transaction = lent.connection.begin().await.map_err(failed)?;
     // Nobody else writes before all is in.
     sqlx::query("LOCK TABLE objects, storage, shards, components, revisions, meta")
         .execute(&mut *transaction)

@@ -35,10 +35,6 @@ pub(super) fn of(error: &sqlx::Error) -> Error {
         | sqlx::Error::Decode(_)
         | sqlx::Error::ColumnNotFound(_)
         | sqlx::Error::RowNotFound => Error::Damaged(error.to_string()),
-        sqlx::Error::PoolClosed => closed(),
-        sqlx::Error::PoolTimedOut => {
-            Error::Unavailable("no connection to the database became free in time".to_owned())
-        }
         // Of sqlx's many, and growing, all the others are about the connection.
         _ => Error::Unavailable(error.to_string()),
     }
@@ -73,7 +69,6 @@ pub(super) fn of_write(error: &sqlx::Error) -> Failed {
             Failed::InTheWay
         }
         sqlx::Error::Database(_)
-        | sqlx::Error::PoolClosed
         | sqlx::Error::Encode(_)
         | sqlx::Error::ColumnDecode { .. }
         | sqlx::Error::Decode(_) => Failed::NotDone(of(error)),
@@ -140,6 +135,7 @@ mod tests {
         let broken = sqlx::Error::Io(std::io::Error::other("gone"));
         assert!(matches!(of(&broken), Error::Unavailable(_)));
         assert!(matches!(of_write(&broken), Failed::Unknown(Error::Unknown(_))));
-        assert!(matches!(of_write(&sqlx::Error::PoolClosed), Failed::NotDone(_)));
+        let not_sent = sqlx::Error::Encode("too large".into());
+        assert!(matches!(of_write(&not_sent), Failed::NotDone(_)));
     }
 }
