@@ -139,7 +139,7 @@ async fn ask(engine: &Shared, pre: &ObjectPre<Host>) -> Result<TypeSpec, Refusal
     let Sandbox { store, object, meter, .. } = &mut sandbox;
     let describe = object.wasmverse_object_guest().call_describe(&mut *store);
     let answer = run(meter, DESCRIBE, began, describe).await;
-    store.data_mut().end();
+    store.data_mut().end(false);
     let json = answer.map_err(|stop| {
         let verdict = Verdict::new(&stop, store.data());
         Refusal::new(

@@ -58,7 +58,8 @@ impl Node {
         let auto_load = objects(&node.auto_load)?;
         let engine = engine(&node, &store.data_dir)?;
         let opening = wasmverse_store::Config {
-            url: store.url,
+            url: store.url.as_ref().map(|url| url.expose().to_owned()),
+            connections_max: store.connections_max,
             data_dir: store.data_dir,
             shards: cluster.shards,
         };

@@ -43,7 +43,8 @@ impl Activation {
             return Ok(());
         }
         let storage = storage.into_iter().map(|(key, value)| (key.to_string(), value)).collect();
-        let change = if is_new { self.put(state) } else { Change::Touch };
+        let change =
+            if is_new { self.put(state, Durability::Durable) } else { Change::Touch };
         self.write(row.version, change, storage, digest).await
     }
 
@@ -53,10 +54,10 @@ impl Activation {
         awake.instance.snapshot().await
     }
 
-    fn put(&self, state: State) -> Change {
-        let awake = self.awake.as_ref().expect("a turn has an instance");
-        let (spec, revision) = (awake.revision.spec(), awake.revision.number);
-        let (encoding, durability) = (spec.encoding, spec.durability);
+    /// A row with this state, which the running revision wrote.
+    pub(super) fn put(&self, state: State, durability: Durability) -> Change {
+        let awake = self.awake.as_ref().expect("a live object has an instance");
+        let (encoding, revision) = (awake.revision.spec().encoding, awake.revision.number);
         Change::Put { state: Some(state), encoding, durability, revision }
     }
 
