@@ -7,7 +7,7 @@ use std::{
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{Error, Link, ObjectId, Request, Result, Target, codec, reference::Outgoing};
+use crate::{Error, Link, ObjectId, Request, Result, Storage, Target, codec, reference::Outgoing};
 
 /// The turn that is running, and everything that an object may ask of the platform.
 ///
@@ -201,6 +201,14 @@ impl Context {
     /// What the platform answered.
     pub fn exists(&self, type_name: &str, id: &str) -> Result<bool> {
         self.link.exists(&ObjectId::new(type_name.to_owned(), id))
+    }
+}
+
+/// What is kept beside the state.
+impl Context {
+    /// The keyed storage of this object; see also [`Map`](crate::Map) and [`Log`](crate::Log).
+    pub fn storage(&self) -> Storage<'_> {
+        Storage::new(&self.link)
     }
 }
 

@@ -22,10 +22,7 @@ pub struct Effects {
 impl Effects {
     /// Whether there is nothing to let out or to keep.
     pub fn is_empty(&self) -> bool {
-        self.sends.is_empty()
-            && self.pushes.is_empty()
-            && self.storage.is_empty()
-            && !self.delete
+        self.sends.is_empty() && self.pushes.is_empty() && self.storage.is_empty() && !self.delete
     }
 }
 

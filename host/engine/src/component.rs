@@ -58,8 +58,7 @@ impl Component {
     ) -> Result<Instance, CallError> {
         let Revision { engine, spec, pre, .. } = &*self.0;
         let writer = Arc::new(Writer { object: me, outbound });
-        let (limits, is_durable) =
-            (spec.limits.clone(), spec.durability == Durability::Durable);
+        let (limits, is_durable) = (spec.limits.clone(), spec.durability == Durability::Durable);
         let me = Some(Arc::clone(&writer));
         let started = Sandbox::start(engine, pre, me, revision, is_durable, limits).await;
         let sandbox = started.map_err(|error| error.about(&writer.object))?;

@@ -153,10 +153,10 @@ mod tests {
         assert_eq!(storage.known("b"), None);
         storage.write("b", None);
         let writes = storage.take();
-        assert_eq!(writes.into_iter().collect::<Vec<_>>(), [
-            ("a".into(), Some(bytes("activate"))),
-            ("b".into(), None),
-        ]);
+        assert_eq!(
+            writes.into_iter().collect::<Vec<_>>(),
+            [("a".into(), Some(bytes("activate"))), ("b".into(), None),]
+        );
         assert_eq!(storage.take(), StorageWrites::new());
         assert_eq!(storage.known("b"), Some(None), "what was committed is known");
     }

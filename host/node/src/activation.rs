@@ -116,10 +116,8 @@ impl Activation {
 
     /// Drops the instance without a word: the object is as its last save, or starts anew.
     fn discard(&mut self) {
-        let keeps_row = matches!(
-            self.durability(),
-            Some(Durability::Periodic | Durability::Durable)
-        );
+        let keeps_row =
+            matches!(self.durability(), Some(Durability::Periodic | Durability::Durable));
         self.awake = None;
         let mut inner = self.entry.lock();
         inner.dirty = false;

@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use wasmverse_core::{Epoch, ShardCount, ShardId, Version};
 use wasmverse_store::{self as store, Commit, Owner, Store};
 
-use crate::host::Host;
+use crate::{host::Host, node::Node};
 
 /// What this node owns.
 pub(crate) struct Owned {
@@ -36,10 +36,12 @@ impl Owned {
         }
         Ok(Self { epochs, fenced: watch::Sender::default() })
     }
+}
 
-    /// Why it writes no more; none: it does.
-    pub(crate) fn fenced(&self) -> watch::Receiver<Option<String>> {
-        self.fenced.subscribe()
+impl Node {
+    /// Why this node writes no more: somebody else has claimed its shards; none: it does.
+    pub fn fenced(&self) -> watch::Receiver<Option<String>> {
+        self.0.owned.fenced.subscribe()
     }
 }
 

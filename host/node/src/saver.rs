@@ -15,10 +15,7 @@ use tokio_util::sync::CancellationToken;
 use wasmverse_core::{Durability, Epoch, RevisionNumber, State, TypeSpec};
 use wasmverse_store::{self as store, Change, Commit, Expected, StateDigest};
 
-use crate::{
-    entry::Entry,
-    host::Host,
-};
+use crate::{entry::Entry, host::Host};
 
 /// The largest batch, in rows and in bytes.
 const BATCH_ROWS: usize = 500;
@@ -252,7 +249,9 @@ impl Saver {
                     inner.row.updated_at_micros = now_micros();
                     inner.exists = true;
                 }
-                Err(store::Error::Conflict(_) | store::Error::Fenced(_)) => inner.wanted.overtaken = true,
+                Err(store::Error::Conflict(_) | store::Error::Fenced(_)) => {
+                    inner.wanted.overtaken = true
+                }
                 Err(error) => {
                     inner.dirty = true;
                     inner.row.unsure |= matches!(error, store::Error::Unknown(_));

@@ -1,8 +1,6 @@
 //! The import `storage`: keyed values of a durable object. Reads see what the turn wrote; what it
 //! wrote is collected, and committed with it.
 
-#![expect(clippy::result_large_err, reason = "a failure is lowered into the guest by value")]
-
 use std::sync::Arc;
 
 use bytes::Bytes;

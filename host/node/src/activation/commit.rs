@@ -16,7 +16,11 @@ impl Activation {
             Some(Durability::Durable) => Box::pin(self.commit_durable(outcome)).await,
             // The saver, or nobody, has what memory holds; only a delete is for the store.
             None | Some(Durability::Volatile | Durability::Periodic) => {
-                if outcome.effects.delete { Box::pin(self.erase()).await } else { Ok(()) }
+                if outcome.effects.delete {
+                    Box::pin(self.erase()).await
+                } else {
+                    Ok(())
+                }
             }
         }
     }
@@ -43,8 +47,7 @@ impl Activation {
             return Ok(());
         }
         let storage = storage.into_iter().map(|(key, value)| (key.to_string(), value)).collect();
-        let change =
-            if is_new { self.put(state, Durability::Durable) } else { Change::Touch };
+        let change = if is_new { self.put(state, Durability::Durable) } else { Change::Touch };
         self.write(row.version, change, storage, digest).await
     }
 
@@ -81,7 +84,8 @@ impl Activation {
                 let updated_at_micros = now_micros();
                 let digest = Some(digest);
                 let mut inner = self.entry.lock();
-                inner.row = Row { version: Some(version), unsure: false, digest, updated_at_micros };
+                inner.row =
+                    Row { version: Some(version), unsure: false, digest, updated_at_micros };
                 (inner.exists, inner.looked) = (true, true);
                 Ok(())
             }

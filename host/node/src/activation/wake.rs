@@ -9,12 +9,7 @@ use wasmverse_engine::Instance;
 
 use super::{Activation, Awake};
 use crate::{
-    budget::Charge,
-    deploy::unstored,
-    entry::Row,
-    host::paused,
-    known_types::Revision,
-    letter,
+    budget::Charge, deploy::unstored, entry::Row, host::paused, known_types::Revision, letter,
     room::Slot,
 };
 

@@ -109,10 +109,7 @@ impl Store for Troubled {
         self.store.status()
     }
 
-    fn dump(
-        &self,
-        into: tokio::sync::mpsc::Sender<Result<dump::Record, Error>>,
-    ) -> Answer<'_, ()> {
+    fn dump(&self, into: tokio::sync::mpsc::Sender<Result<dump::Record, Error>>) -> Answer<'_, ()> {
         self.store.dump(into)
     }
 
