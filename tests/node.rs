@@ -7,6 +7,8 @@
 mod bounds;
 #[path = "node/calls.rs"]
 mod calls;
+#[path = "node/durable.rs"]
+mod durable;
 #[path = "node/effects.rs"]
 mod effects;
 #[path = "node/existence.rs"]

@@ -7,7 +7,7 @@ use std::{
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{Error, Link, ObjectId, Request, Result, Target, codec, reference::Outgoing};
+use crate::{Error, Link, ObjectId, Request, Result, Storage, Target, codec, reference::Outgoing};
 
 /// Clients that the platform lets one push name.
 const PUSH_CLIENTS_MAX: usize = 10_000;
@@ -204,6 +204,14 @@ impl Context {
     /// What the platform answered.
     pub fn exists(&self, type_name: &str, id: &str) -> Result<bool> {
         self.link.exists(&ObjectId::new(type_name.to_owned(), id))
+    }
+}
+
+/// What is kept beside the state.
+impl Context {
+    /// The keyed storage of this object; see also [`Map`](crate::Map) and [`Log`](crate::Log).
+    pub fn storage(&self) -> Storage<'_> {
+        Storage::new(&self.link)
     }
 }
 

@@ -4,6 +4,7 @@ mod link;
 
 use std::{
     cell::{Ref, RefCell},
+    collections::BTreeMap,
     fmt,
     ops::Deref,
     rc::{Rc, Weak},
@@ -117,6 +118,7 @@ struct World {
     asked: Vec<Asked>,
     pushed: Vec<Pushed>,
     lines: Vec<Line>,
+    stored: BTreeMap<String, Vec<u8>>,
 }
 
 impl fmt::Debug for World {

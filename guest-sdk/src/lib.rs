@@ -43,6 +43,7 @@ mod generated;
 mod json;
 mod object;
 mod reference;
+mod storage;
 #[cfg(target_family = "wasm")]
 mod wasm;
 
@@ -59,6 +60,7 @@ pub use fake::{Asked, Line, Pushed, TestContext, What};
 pub use json::Json;
 pub use object::{Object, State};
 pub use reference::{ObjectId, Reference, Request, Target};
+pub use storage::{Log, Map, Storage, StorageKey};
 pub use wasmverse_sdk_macros::{interface, object};
 
 /// Exports an object from the component that is built; natively it is nothing.
@@ -81,7 +83,8 @@ macro_rules! export {
 /// What most objects use.
 pub mod prelude {
     pub use crate::{
-        Context, Error, ErrorKind, Json, Level, ObjectId, Reference, Result, interface, object,
+        Context, Error, ErrorKind, Json, Level, Log, Map, ObjectId, Reference, Result, interface,
+        object,
     };
     pub use schemars::JsonSchema;
     pub use serde::{Deserialize, Serialize};

@@ -3,7 +3,7 @@
 use crate::{
     Error, Level, ObjectId, Result,
     generated::object::wasmverse::object::{
-        clients, log, objects, system, turn,
+        clients, log, objects, storage, system, turn,
         types::{ObjectRefParam, ObjectRefResult, Request},
     },
     reference::Outgoing,
@@ -92,6 +92,27 @@ impl Link {
 
     pub(crate) fn broadcast(&self, event: &str, data: &[u8]) -> Result<()> {
         clients::broadcast(event, data).map_err(Error::from)
+    }
+
+    pub(crate) fn storage_get(&self, key: &str) -> Result<Option<Vec<u8>>> {
+        storage::get(key).map_err(Error::from)
+    }
+
+    pub(crate) fn storage_set(&self, key: &str, value: &[u8]) -> Result<()> {
+        storage::set(key, value).map_err(Error::from)
+    }
+
+    pub(crate) fn storage_delete(&self, key: &str) -> Result<()> {
+        storage::delete(key).map_err(Error::from)
+    }
+
+    pub(crate) fn storage_scan(
+        &self,
+        prefix: &str,
+        after: &str,
+        limit: u32,
+    ) -> Result<Vec<(String, Vec<u8>)>> {
+        storage::scan(prefix, after, limit).map_err(Error::from)
     }
 
     pub(crate) fn log(&self, level: Level, message: &str, fields: &[(&str, &str)]) {

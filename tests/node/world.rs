@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use wasmverse_core::{
     Action, Call, CallError, Caller, Chain, ErrorKind, Invocation, ObjectId, Reply, TypeName,
 };
-use wasmverse_daemon::Shutdown;
+use wasmverse_daemon::{Shutdown, config::Secret};
 use wasmverse_node::{Config, Node, ObjectState, Progress, Uploaded};
 use wasmverse_router::Callee;
 use wasmverse_tests::guests::chameleon;
@@ -35,7 +35,7 @@ impl World {
         let mut config = Config::default();
         // What is compiled once serves all tests.
         config.store.data_dir = concat!(env!("CARGO_TARGET_TMPDIR"), "/node").into();
-        config.store.url = Some("sqlite::memory:".to_owned());
+        config.store.url = secret("sqlite::memory:");
         config.node.idle = Duration::ZERO;
         configure(&mut config);
         let node = Node::start(config, Shutdown::new()).await.expect("the node starts");
@@ -49,7 +49,7 @@ impl World {
     ) -> Self {
         let url = format!("sqlite:{}", PathBuf::from(folder.path()).join("db").display());
         Self::with(|config| {
-            config.store.url = Some(url);
+            config.store.url = secret(&url);
             configure(config);
         })
         .await
@@ -149,6 +149,10 @@ impl World {
         let done = tokio::time::timeout(AGES, watch.wait_for(|progress| progress.done)).await;
         done.expect("the rollout ends").expect("the node lives").clone()
     }
+}
+
+fn secret(text: &str) -> Option<Secret> {
+    Some(Secret::find(text).expect("a secret"))
 }
 
 /// Waits until something holds.

@@ -1,7 +1,8 @@
 //! The system as its users and maintainers see it: what the tests beside this crate stand on.
 //!
 //! For the engine alone there is a [`stage`]; for node and gate in the test's process a
-//! [`cluster`]; for the real programs [`programs`].
+//! [`cluster`]; for the real programs [`programs`]; for a database [`postgres`], with a [`proxy`]
+//! before it that fails as it is told.
 
 pub mod cluster;
 pub mod corpus;
@@ -10,7 +11,9 @@ pub mod grpc;
 pub mod guests;
 pub mod http;
 pub mod patience;
+pub mod postgres;
 pub mod programs;
+pub mod proxy;
 pub mod sessions;
 pub mod stage;
 pub mod terminal;

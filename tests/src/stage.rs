@@ -183,6 +183,24 @@ impl Outbound for Player {
         answer(call, actor).boxed()
     }
 
+    fn storage_get(
+        &self,
+        _object: &ObjectId,
+        _key: &str,
+    ) -> BoxFuture<'static, Result<Option<Bytes>, CallError>> {
+        Box::pin(async { Ok(None) })
+    }
+
+    fn storage_scan(
+        &self,
+        _object: &ObjectId,
+        _prefix: &str,
+        _after: &str,
+        _limit: u32,
+    ) -> BoxFuture<'static, Result<Vec<(String, Bytes)>, CallError>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+
     fn log(&self, line: LogLine) {
         self.0.lines.lock().expect("no test panics here").push(line);
     }

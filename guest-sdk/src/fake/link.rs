@@ -145,6 +145,40 @@ impl Link {
         Ok(())
     }
 
+    pub(crate) fn storage_get(&self, key: &str) -> Result<Option<Vec<u8>>> {
+        Ok(self.world()?.borrow().stored.get(key).cloned())
+    }
+
+    pub(crate) fn storage_set(&self, key: &str, value: &[u8]) -> Result<()> {
+        self.writable()?.borrow_mut().stored.insert(key.into(), value.into());
+        Ok(())
+    }
+
+    pub(crate) fn storage_delete(&self, key: &str) -> Result<()> {
+        self.writable()?.borrow_mut().stored.remove(key);
+        Ok(())
+    }
+
+    pub(crate) fn storage_scan(
+        &self,
+        prefix: &str,
+        after: &str,
+        limit: u32,
+    ) -> Result<Vec<(String, Vec<u8>)>> {
+        let world = self.world()?.borrow();
+        let matching = world.stored.iter();
+        let matching = matching.filter(|(key, _)| key.starts_with(prefix) && key.as_str() > after);
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let page = matching.take(if limit == 0 { usize::MAX } else { limit });
+        Ok(page.map(|(key, value)| (key.clone(), value.clone())).collect())
+    }
+
+    /// The world, if the turn may change it.
+    fn writable(&self) -> Result<&RefCell<World>> {
+        let world = self.world()?;
+        if world.borrow().read_only { Err(denied()) } else { Ok(world) }
+    }
+
     pub(crate) fn log(&self, level: Level, message: &str, fields: &[(&str, &str)]) {
         if let Ok(world) = self.world() {
             let fields = fields.iter().map(|&(name, value)| (name.into(), value.into())).collect();

@@ -21,7 +21,7 @@ pub use backoff::Backoff;
 pub use call::{Action, Call, Caller, Chain, Invocation, Reply};
 pub use error::{CallError, ErrorKind};
 pub use id::{IdError, NodeId, ObjectId, TypeName};
-pub use outcome::{Aftermath, Effects, Outcome, Push, PushTo, SendRequest, TurnEnd};
+pub use outcome::{Aftermath, Effects, Outcome, Push, PushTo, SendRequest, StorageWrites, TurnEnd};
 pub use shard::{Epoch, Placement, ShardCount, ShardId};
 pub use spec::{
     Activation, Callers, Durability, Encoding, LimitError, LimitKind, Limits, MethodSpec, Mode,

@@ -1,6 +1,6 @@
 //! The outcome of a turn: the one value that passes the commit step before anything leaves.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
 
@@ -13,16 +13,21 @@ pub struct Effects {
     pub sends: Vec<SendRequest>,
     /// Events for clients.
     pub pushes: Vec<Push>,
+    /// Keys of its storage: the new value, or none where the key is removed.
+    pub storage: StorageWrites,
     /// The object deletes itself.
     pub delete: bool,
 }
 
 impl Effects {
-    /// Whether there is nothing to let out.
+    /// Whether there is nothing to let out or to keep.
     pub fn is_empty(&self) -> bool {
-        self.sends.is_empty() && self.pushes.is_empty() && !self.delete
+        self.sends.is_empty() && self.pushes.is_empty() && self.storage.is_empty() && !self.delete
     }
 }
+
+/// What is written to an object's keyed storage: new values, or none where a key is removed.
+pub type StorageWrites = BTreeMap<Arc<str>, Option<Bytes>>;
 
 /// A one-way call.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -16,6 +16,24 @@ impl Outbound for Nobody {
         Box::pin(async { Ok(Reply::Done) })
     }
 
+    fn storage_get(
+        &self,
+        _object: &ObjectId,
+        _key: &str,
+    ) -> BoxFuture<'static, Result<Option<Bytes>, CallError>> {
+        Box::pin(async { Ok(None) })
+    }
+
+    fn storage_scan(
+        &self,
+        _object: &ObjectId,
+        _prefix: &str,
+        _after: &str,
+        _limit: u32,
+    ) -> BoxFuture<'static, Result<Vec<(String, Bytes)>, CallError>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+
     fn log(&self, _line: LogLine) {}
 }
 

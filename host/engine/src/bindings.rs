@@ -13,6 +13,8 @@ wasmtime::component::bindgen!({
         "wasmverse:object/objects.create": async | trappable,
         "wasmverse:object/objects.delete": async | trappable,
         "wasmverse:object/objects.exists": async | trappable,
+        "wasmverse:object/storage.get": async | trappable,
+        "wasmverse:object/storage.scan": async | trappable,
         default: trappable,
     },
     exports: { default: async },

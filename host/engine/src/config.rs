@@ -20,8 +20,6 @@ pub struct Config {
     /// Core instances that may run beyond their first tick at once: the others keep the rest of
     /// the cores.
     pub slow_lane: usize,
-    /// Whether types may be durable: is there a store that commits turns?
-    pub durable: bool,
 }
 
 impl Default for Config {
@@ -34,7 +32,6 @@ impl Default for Config {
             compile_parallel: cores.div_ceil(2),
             cache_dir: None,
             slow_lane: cores.saturating_sub(1).max(1),
-            durable: false,
         }
     }
 }

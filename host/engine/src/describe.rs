@@ -30,12 +30,6 @@ pub(crate) fn parse(json: String, config: &Config) -> Result<TypeSpec, Refusal> 
         .map_err(|error| wrong("type", error, "name the type so"))?;
     check_label(&description.revision)?;
     let durability = description.durability.0;
-    if durability == Durability::Durable && !config.durable {
-        return Err(Refusal::new(
-            "durable types need the durable store, which this version does not have yet",
-            "declare `\"durability\": \"periodic\"`",
-        ));
-    }
     let wishes = description.limits.iter().map(|(name, value)| (name.as_str(), *value));
     let limits = config.limits.granting(wishes, &config.bounds).map_err(|error| {
         Refusal::new(

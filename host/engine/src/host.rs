@@ -20,6 +20,7 @@ use crate::{
     meter::{Budget, Meter},
     metrics::Metrics,
     stop::{LimitHit, Remedy},
+    storage::Storage,
     wasi::Wasi,
 };
 
@@ -57,6 +58,9 @@ pub(crate) struct Host {
     /// Who it is; none: it only describes itself.
     pub(crate) writer: Option<Arc<Writer>>,
     pub(crate) revision: RevisionNumber,
+    /// Its type is durable: it has a storage.
+    pub(crate) is_durable: bool,
+    pub(crate) storage: Storage,
     pub(crate) limits: Limits,
     pub(crate) step: Step,
     pub(crate) budget: Budget,
@@ -83,6 +87,7 @@ impl Host {
     pub(crate) fn new(
         writer: Option<Arc<Writer>>,
         revision: RevisionNumber,
+        is_durable: bool,
         limits: Limits,
         meter: Arc<Meter>,
         metrics: Arc<Metrics>,
@@ -95,6 +100,8 @@ impl Host {
         Self {
             writer,
             revision,
+            is_durable,
+            storage: Storage::default(),
             limits,
             step: Step::Start,
             budget,
@@ -133,9 +140,16 @@ impl Host {
         self.memory.begin();
     }
 
-    /// A step ends: what it used and let out is handed over. Answers the dropped log lines.
-    pub(crate) fn end(&mut self) -> (Effects, Duration, u32) {
+    /// A step ends, well or not: what it used and let out is handed over. Answers the dropped log
+    /// lines.
+    pub(crate) fn end(&mut self, well: bool) -> (Effects, Duration, u32) {
         self.meter.end();
+        let may_write = self.turn.as_ref().is_some_and(|turn| !turn.read_only);
+        match self.step {
+            Step::Activate if well => self.storage.carry(),
+            Step::Handle if well && may_write => self.effects.storage = self.storage.take(),
+            _ => self.storage.drop_written(),
+        }
         self.turn = None;
         self.chain = None;
         let dropped = self.journal.lock().end();
@@ -197,8 +211,8 @@ impl Host {
             return Ok(());
         }
         Err(invalid(format!(
-            "all sends and pushes of a turn hold at most {limit} bytes together: raise \
-             `limits.payload_bytes` in the type's description, or let out less at once"
+            "all that a turn sends, pushes and stores holds at most {limit} bytes together: raise \
+             `limits.payload_bytes` in the type's description, or do less at once"
         )))
     }
 

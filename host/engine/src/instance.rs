@@ -100,7 +100,8 @@ impl Instance {
         let guest = object.wasmverse_object_guest();
         let step = guest.call_activate(&mut *store, &me, state.as_ref());
         let answer = run(meter, budget, began, step).await;
-        let (answer, _) = self.leave(Step::Activate, answer);
+        let well = matches!(answer, Ok(Ok(())));
+        let (answer, _) = self.leave(Step::Activate, answer, well);
         answer?.map_err(|failure| self.about(failure::from_guest(failure, &[])))
     }
 
@@ -125,7 +126,8 @@ impl Instance {
             Ok(result) if result.len() > limit => Err(too_large("result", result.len(), limit)),
             answer => Ok(answer),
         });
-        let (answer, used) = self.leave(Step::Handle, answer);
+        let well = matches!(answer, Ok(Ok(_)));
+        let (answer, used) = self.leave(Step::Handle, answer, well);
         let end = match answer {
             Ok(Ok(result)) => TurnEnd::Well(result.into()),
             Ok(Err(failure)) => {
@@ -154,7 +156,7 @@ impl Instance {
             }
             answer => Ok(answer),
         });
-        let (answer, _) = self.leave(Step::Snapshot, answer);
+        let (answer, _) = self.leave(Step::Snapshot, answer, false);
         match answer? {
             Ok(bindings::State { schema, data }) => Ok(State { schema, data: data.into() }),
             Err(failure) => Err(self.about(failure::from_guest(failure, &[]))),
@@ -172,7 +174,7 @@ impl Instance {
         let step = object.wasmverse_object_guest().call_deactivate(&mut *store, why.as_str());
         let answer = run(meter, budget, began, step).await;
         // A trap is logged there.
-        let _ = self.leave(Step::Deactivate, answer);
+        let _ = self.leave(Step::Deactivate, answer, false);
     }
 
     /// Whether it trapped and can never be entered again.
@@ -180,9 +182,12 @@ impl Instance {
         self.inside || self.sandbox.is_none()
     }
 
-    /// Its linear memory, in bytes.
+    /// Its linear memory and what is kept of its storage, in bytes.
     pub fn memory_bytes(&self) -> usize {
-        self.sandbox.as_ref().map_or(0, |sandbox| sandbox.store.data().memory.bytes)
+        self.sandbox.as_ref().map_or(0, |sandbox| {
+            let host = sandbox.store.data();
+            host.memory.bytes + host.storage.bytes()
+        })
     }
 
     fn enter(
@@ -206,7 +211,12 @@ impl Instance {
     }
 
     /// The end of a step. A stopped guest is gone for good: logged, counted, its memory free.
-    fn leave<T>(&mut self, step: Step, answer: Result<T, Stop>) -> (Result<T, CallError>, Used) {
+    fn leave<T>(
+        &mut self,
+        step: Step,
+        answer: Result<T, Stop>,
+        well: bool,
+    ) -> (Result<T, CallError>, Used) {
         self.inside = false;
         let Some(sandbox) = self.sandbox.as_deref_mut() else {
             return (Err(self.about(gone())), Used::default());
@@ -224,7 +234,7 @@ impl Instance {
             host.journal.lock().note(LogLevel::Error, message, frames.collect());
         }
         let host_calls = host.host_calls;
-        let (effects, cpu, log_lines_dropped) = host.end();
+        let (effects, cpu, log_lines_dropped) = host.end(well);
         self.metrics.dropped_log_lines(log_lines_dropped);
         let used = Used { effects, cpu, host_calls, log_lines_dropped };
         match (answer, verdict) {

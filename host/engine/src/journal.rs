@@ -164,6 +164,7 @@ pub(crate) fn now_micros() -> i64 {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
     use futures_util::future::BoxFuture;
     use proptest::prelude::*;
     use wasmverse_core::{Call, CallError, Reply};
@@ -176,6 +177,24 @@ mod tests {
     impl Outbound for Lines {
         fn call(&self, _call: Call) -> BoxFuture<'static, Result<Reply, CallError>> {
             Box::pin(async { Ok(Reply::Done) })
+        }
+
+        fn storage_get(
+            &self,
+            _object: &ObjectId,
+            _key: &str,
+        ) -> BoxFuture<'static, Result<Option<Bytes>, CallError>> {
+            Box::pin(async { Ok(None) })
+        }
+
+        fn storage_scan(
+            &self,
+            _object: &ObjectId,
+            _prefix: &str,
+            _after: &str,
+            _limit: u32,
+        ) -> BoxFuture<'static, Result<Vec<(String, Bytes)>, CallError>> {
+            Box::pin(async { Ok(Vec::new()) })
         }
 
         fn log(&self, line: LogLine) {

@@ -28,6 +28,7 @@ mod run;
 mod sandbox;
 mod settings;
 mod stop;
+mod storage;
 mod ticker;
 mod turn;
 mod wasi;

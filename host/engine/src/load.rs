@@ -128,7 +128,7 @@ fn prepare(engine: &Shared, bytes: &[u8]) -> Result<ObjectPre<Host>, LoadError> 
 /// Asks a component what it is, in an instance that is never activated.
 async fn ask(engine: &Shared, pre: &ObjectPre<Host>) -> Result<TypeSpec, Refusal> {
     let bounds = engine.config.bounds.clone();
-    let started = Sandbox::start(engine, pre, None, RevisionNumber(0), bounds).await;
+    let started = Sandbox::start(engine, pre, None, RevisionNumber(0), false, bounds).await;
     let mut sandbox = started.map_err(|error| {
         Refusal::new(
             format!("it does not start: {}", error.message()),
@@ -139,7 +139,7 @@ async fn ask(engine: &Shared, pre: &ObjectPre<Host>) -> Result<TypeSpec, Refusal
     let Sandbox { store, object, meter, .. } = &mut sandbox;
     let describe = object.wasmverse_object_guest().call_describe(&mut *store);
     let answer = run(meter, DESCRIBE, began, describe).await;
-    store.data_mut().end();
+    store.data_mut().end(false);
     let json = answer.map_err(|stop| {
         let verdict = Verdict::new(&stop, store.data());
         Refusal::new(

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use wasmverse_core::{Call, CallError, ObjectId, Reply};
 
@@ -12,6 +13,23 @@ pub trait Outbound: Send + Sync + 'static {
     /// Carries out a call that an object makes: its chain holds the object already, its deadline
     /// is that of the turn or earlier, and what a read-only turn may not do was refused before.
     fn call(&self, call: Call) -> BoxFuture<'static, Result<Reply, CallError>>;
+
+    /// The committed value under a key of an object's storage.
+    fn storage_get(
+        &self,
+        object: &ObjectId,
+        key: &str,
+    ) -> BoxFuture<'static, Result<Option<Bytes>, CallError>>;
+
+    /// Committed pairs of an object's storage whose keys begin with `prefix` and come after
+    /// `after`, in the order of their bytes, at most `limit`. An empty page is the end.
+    fn storage_scan(
+        &self,
+        object: &ObjectId,
+        prefix: &str,
+        after: &str,
+        limit: u32,
+    ) -> BoxFuture<'static, Result<Vec<(String, Bytes)>, CallError>>;
 
     /// Takes a line of an object's log. Never blocks.
     fn log(&self, line: LogLine);
@@ -76,6 +94,24 @@ impl LogLevel {
 impl Outbound for Arc<dyn Outbound> {
     fn call(&self, call: Call) -> BoxFuture<'static, Result<Reply, CallError>> {
         (**self).call(call)
+    }
+
+    fn storage_get(
+        &self,
+        object: &ObjectId,
+        key: &str,
+    ) -> BoxFuture<'static, Result<Option<Bytes>, CallError>> {
+        (**self).storage_get(object, key)
+    }
+
+    fn storage_scan(
+        &self,
+        object: &ObjectId,
+        prefix: &str,
+        after: &str,
+        limit: u32,
+    ) -> BoxFuture<'static, Result<Vec<(String, Bytes)>, CallError>> {
+        (**self).storage_scan(object, prefix, after, limit)
     }
 
     fn log(&self, line: LogLine) {

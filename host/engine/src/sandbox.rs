@@ -32,11 +32,13 @@ impl Sandbox {
         pre: &ObjectPre<Host>,
         writer: Option<Arc<Writer>>,
         revision: RevisionNumber,
+        is_durable: bool,
         limits: Limits,
     ) -> Result<Self, CallError> {
         let meter = Meter::new(Arc::clone(&engine.lane), Arc::clone(&engine.metrics));
         let metrics = Arc::clone(&engine.metrics);
-        let host = Host::new(writer, revision, limits, Arc::clone(&meter), Arc::clone(&metrics));
+        let (running, counting) = (Arc::clone(&meter), Arc::clone(&metrics));
+        let host = Host::new(writer, revision, is_durable, limits, running, counting);
         let budget = host.described_budget();
         let mut store = Store::new(&engine.wasmtime, host);
         store.set_hostcall_fuel(traffic_bytes_max(store.data().limits.payload_bytes));
@@ -46,7 +48,7 @@ impl Sandbox {
         let began = Instant::now();
         store.data_mut().begin(Step::Start, budget, None, began);
         let started = run(&meter, budget, began, pre.instantiate_async(&mut store)).await;
-        store.data_mut().end();
+        store.data_mut().end(false);
         match started {
             Ok(object) => Ok(Self { store, object, meter, _live: LiveInstance::new(metrics) }),
             Err(stop) if no_room(&stop, store.data()) => Err(overloaded(&stop)),

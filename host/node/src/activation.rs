@@ -116,7 +116,8 @@ impl Activation {
 
     /// Drops the instance without a word: the object is as its last save, or starts anew.
     fn discard(&mut self) {
-        let periodic = self.is_periodic();
+        let keeps_row =
+            matches!(self.durability(), Some(Durability::Periodic | Durability::Durable));
         self.awake = None;
         let mut inner = self.entry.lock();
         inner.dirty = false;
@@ -125,7 +126,7 @@ impl Activation {
             // The row is the truth, and somebody has to look at it again.
             inner.row = Row::default();
         }
-        if periodic {
+        if keeps_row {
             inner.exists = inner.row.version.is_some();
             inner.looked = false;
         }

@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use wasmverse_core::Limits;
-use wasmverse_daemon::config::{AdminConfig, ClusterConfig, LogConfig, span};
+use wasmverse_daemon::config::{AdminConfig, ClusterConfig, LogConfig, Secret, span};
 use wasmverse_engine::MAPPINGS_PER_INSTANCE;
 
 /// The sections of `wasmverse.toml` that concern a node.
@@ -201,14 +201,18 @@ impl From<&LimitsConfig> for Limits {
 #[serde(default)]
 pub struct StoreConfig {
     /// The database; none: SQLite in the data directory. `sqlite::memory:` forgets all at the end.
-    pub url: Option<String>,
+    /// It may hold a password.
+    pub url: Option<Secret>,
     /// What the process keeps on disk.
     pub data_dir: PathBuf,
+    /// Connections to a PostgreSQL server at once, at most; three at least.
+    pub connections_max: u32,
 }
 
 impl Default for StoreConfig {
     fn default() -> Self {
-        Self { url: None, data_dir: "./.wasmverse".into() }
+        let store = wasmverse_store::Config::default();
+        Self { url: None, data_dir: store.data_dir, connections_max: store.connections_max }
     }
 }
 

@@ -168,7 +168,7 @@ pub(crate) fn unstored(error: &store::Error) -> CallError {
     let message = error.to_string();
     match error {
         store::Error::NotFound(_) => CallError::new(ErrorKind::NotFound, message),
-        store::Error::Unavailable(_) | store::Error::Conflict(_) => {
+        store::Error::Unavailable(_) | store::Error::Conflict(_) | store::Error::Fenced(_) => {
             CallError::new(ErrorKind::Unavailable, message)
         }
         store::Error::Unknown(_) => {

@@ -19,7 +19,7 @@ use wasmverse_core::{
     life::{self, Boundary, Head, Phase, Step},
 };
 use wasmverse_engine::Leaving;
-use wasmverse_store as store;
+use wasmverse_store::{self as store, StateDigest};
 
 use crate::{
     activation::PAUSE_WAITED_FOR,
@@ -97,26 +97,9 @@ pub(crate) struct Row {
     pub(crate) version: Option<Version>,
     /// Nobody knows whether the latest write arrived: read the version before the next one.
     pub(crate) unsure: bool,
-    /// Of the state in it.
-    pub(crate) print: Option<Fingerprint>,
+    /// Of the state in it, as it was saved.
+    pub(crate) digest: Option<StateDigest>,
     pub(crate) updated_at_micros: i64,
-}
-
-/// Tells states apart without keeping them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Fingerprint {
-    schema: u32,
-    length: usize,
-    hash: u64,
-}
-
-impl Fingerprint {
-    pub(crate) fn of(state: &State) -> Self {
-        use std::hash::Hasher;
-        let mut hasher = std::hash::DefaultHasher::new();
-        hasher.write(&state.data);
-        Self { schema: state.schema, length: state.data.len(), hash: hasher.finish() }
-    }
 }
 
 /// What is in memory of an object that sleeps, and nowhere else.

@@ -38,6 +38,7 @@ use crate::{
     memory::Memory,
     metrics::Metrics,
     outgoing::Outgoing,
+    owned::Owned,
     room::Room,
     saver::Saver,
 };
@@ -59,6 +60,7 @@ pub(crate) struct Host {
     pub(crate) shards: ShardCount,
     pub(crate) engine: Engine,
     pub(crate) store: Arc<dyn Store>,
+    pub(crate) owned: Owned,
     pub(crate) types: Types,
     pub(crate) deploys: Deploys,
     /// Held while an older revision is compiled: many objects may want the same one at once.
@@ -108,6 +110,7 @@ impl Host {
         shards: ShardCount,
         engine: Engine,
         store: Arc<dyn Store>,
+        owned: Owned,
         live_max: usize,
     ) -> Arc<Self> {
         let logs = Arc::new(LogHub::new(config.log_lines_kept));
@@ -115,6 +118,7 @@ impl Host {
             shards,
             engine,
             store,
+            owned,
             types: Types::new(),
             deploys: Deploys::default(),
             loading: tokio::sync::Mutex::default(),

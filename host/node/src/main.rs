@@ -81,7 +81,7 @@ fn main() -> ExitCode {
         let types = node.types().borrow().len();
         tracing::info!(id = node.id(), %address, %ops_address, types, "ready");
         readiness.set("node", Ok(()));
-        watch_store(&node, readiness.clone(), &shutdown);
+        watch_store(&node, &readiness, &shutdown);
         let secret = secret.as_ref().map(config::Secret::expose);
         let served = node.listen(listener, secret, shutdown.token()).await;
         readiness.set("node", Err("stopping".to_owned()));
@@ -93,21 +93,23 @@ fn main() -> ExitCode {
     })
 }
 
-/// Not ready while the store cannot be written.
-fn watch_store(node: &Node, readiness: Readiness, shutdown: &Shutdown) {
-    let (mut trouble, requested) = (node.store_trouble(), shutdown.token());
-    shutdown.spawn(async move {
-        let watching = async {
-            loop {
-                let state = trouble.borrow_and_update().clone().map_or(Ok(()), Err);
-                readiness.set("store", state);
-                if trouble.changed().await.is_err() {
-                    return;
+/// Not ready while the store cannot be written, or belongs to somebody else.
+fn watch_store(node: &Node, readiness: &Readiness, shutdown: &Shutdown) {
+    for (part, mut trouble) in [("store", node.store_trouble()), ("shards", node.fenced())] {
+        let (readiness, requested) = (readiness.clone(), shutdown.token());
+        shutdown.spawn(async move {
+            let watching = async {
+                loop {
+                    let state = trouble.borrow_and_update().clone().map_or(Ok(()), Err);
+                    readiness.set(part, state);
+                    if trouble.changed().await.is_err() {
+                        return;
+                    }
                 }
-            }
-        };
-        requested.run_until_cancelled(watching).await;
-    });
+            };
+            requested.run_until_cancelled(watching).await;
+        });
+    }
 }
 
 async fn bind(key: &str, address: &str) -> anyhow::Result<TcpListener> {

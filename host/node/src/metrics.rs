@@ -28,6 +28,12 @@ pub(crate) struct Metrics {
     pub(crate) memory_bytes: Gauge,
     pub(crate) queued_bytes: Gauge,
     pub(crate) objects: Gauge,
+    /// Turns whose commit was asked of the store, and how long it took.
+    pub(crate) commits: Counter,
+    pub(crate) commits_failed: Counter,
+    pub(crate) commit_time: Histogram,
+    /// Failed turns of durable objects that had changed something.
+    pub(crate) turns_undone: Counter,
     pub(crate) saves: Counter,
     pub(crate) saves_failed: Counter,
     pub(crate) save_time: Histogram,
@@ -69,6 +75,10 @@ impl Metrics {
             memory_bytes: gauge!("wasmverse_node_instance_memory_bytes"),
             queued_bytes: gauge!("wasmverse_node_queued_bytes"),
             objects: gauge!("wasmverse_node_known_objects"),
+            commits: counter!("wasmverse_node_commits_total", "end" => "ok"),
+            commits_failed: counter!("wasmverse_node_commits_total", "end" => "failed"),
+            commit_time: histogram!("wasmverse_node_commit_seconds"),
+            turns_undone: counter!("wasmverse_node_turns_undone_total"),
             saves: counter!("wasmverse_node_saves_total"),
             saves_failed: counter!("wasmverse_node_saves_failed_total"),
             save_time: histogram!("wasmverse_node_save_seconds"),

@@ -23,6 +23,7 @@ use crate::{
     letter::{Letter, ReplyTo, Work},
     logs::LogHub,
     memory::Memory,
+    owned::Owned,
     rollout::Progress,
     saver::Saver,
     sweep,
@@ -57,14 +58,17 @@ impl Node {
         let auto_load = objects(&node.auto_load)?;
         let engine = engine(&node, &store.data_dir)?;
         let opening = wasmverse_store::Config {
-            url: store.url,
+            url: store.url.as_ref().map(|url| url.expose().to_owned()),
+            connections_max: store.connections_max,
             data_dir: store.data_dir,
             shards: cluster.shards,
         };
         let store = wasmverse_store::open(&opening).await.context("failed to open the store")?;
         let live_max = node.live_max.unwrap_or_else(|| config::live_max(config::max_map_count()));
         anyhow::ensure!(live_max > 0, "node.live_max is 0: no object could ever wake");
-        let this = Self(Host::new(node, shards, engine, store, live_max));
+        let owned = Owned::claim(&*store, node.id(), shards).await;
+        let owned = owned.context("failed to claim the shards in the store")?;
+        let this = Self(Host::new(node, shards, engine, store, owned, live_max));
         this.load_types().await?;
         this.run_in_background(auto_load, &shutdown);
         Ok(this)

@@ -2,11 +2,12 @@
 
 use std::sync::{Arc, OnceLock, Weak};
 
+use bytes::Bytes;
 use futures_util::future::{self, BoxFuture};
-use wasmverse_core::{Call, CallError, Reply};
+use wasmverse_core::{Call, CallError, ObjectId, Reply};
 use wasmverse_engine::{LogLine, Outbound};
 
-use crate::{host::Host, letter, logs::LogHub, node::Node};
+use crate::{deploy::unstored, host::Host, letter, logs::LogHub, node::Node};
 
 /// The world of a node's objects.
 pub(crate) struct Outgoing {
@@ -37,6 +38,39 @@ impl Outbound for Outgoing {
             Some(node) => node.0.call_untimed(call),
             None => Box::pin(future::ready(Err(letter::stopping()))),
         }
+    }
+
+    fn storage_get(
+        &self,
+        object: &ObjectId,
+        key: &str,
+    ) -> BoxFuture<'static, Result<Option<Bytes>, CallError>> {
+        let Some(Node(host)) = self.node() else {
+            return Box::pin(future::ready(Err(letter::stopping())));
+        };
+        let (object, key) = (object.clone(), key.to_owned());
+        Box::pin(async move {
+            let read = host.store.storage_get(&object, &key).await;
+            read.map_err(|error| unstored(&error).about(&object))
+        })
+    }
+
+    fn storage_scan(
+        &self,
+        object: &ObjectId,
+        prefix: &str,
+        after: &str,
+        limit: u32,
+    ) -> BoxFuture<'static, Result<Vec<(String, Bytes)>, CallError>> {
+        let Some(Node(host)) = self.node() else {
+            return Box::pin(future::ready(Err(letter::stopping())));
+        };
+        let (object, prefix, after) = (object.clone(), prefix.to_owned(), after.to_owned());
+        Box::pin(async move {
+            let after = Some(after.as_str()).filter(|after| !after.is_empty());
+            let page = host.store.storage_scan(&object, &prefix, after, limit).await;
+            page.map(|page| page.rows).map_err(|error| unstored(&error).about(&object))
+        })
     }
 
     fn log(&self, line: LogLine) {

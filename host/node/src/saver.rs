@@ -12,14 +12,10 @@ use std::{
 use parking_lot::Mutex;
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
-use wasmverse_core::{Durability, RevisionNumber, State, TypeSpec};
-use wasmverse_store::{self as store, Save, Store};
+use wasmverse_core::{Durability, Epoch, RevisionNumber, State, TypeSpec};
+use wasmverse_store::{self as store, Change, Commit, Expected, StateDigest};
 
-use crate::{
-    entry::{Entry, Fingerprint},
-    host::Host,
-    metrics::Metrics,
-};
+use crate::{entry::Entry, host::Host};
 
 /// The largest batch, in rows and in bytes.
 const BATCH_ROWS: usize = 500;
@@ -67,14 +63,9 @@ impl Default for Waiting {
 
 struct Job {
     entry: Arc<Entry>,
-    save: Save,
-    print: Option<Fingerprint>,
-}
-
-impl Job {
-    fn bytes(&self) -> usize {
-        self.save.state.as_ref().map_or(0, |state| state.data.len())
-    }
+    commit: Commit,
+    digest: StateDigest,
+    bytes: usize,
 }
 
 impl Saver {
@@ -83,39 +74,40 @@ impl Saver {
         self.noted.lock().push(entry);
     }
 
-    /// Hands over what is to be written of an object; `state` none: only that it exists. The
-    /// answer is in [`Entry::saved`].
+    /// Hands over what is to be written of an object. The answer is in [`Entry::saved`].
     pub(crate) fn submit(
         &self,
         entry: &Arc<Entry>,
+        epoch: Epoch,
         spec: &TypeSpec,
         revision: RevisionNumber,
-        state: Option<State>,
+        state: State,
     ) {
-        let print = state.as_ref().map(Fingerprint::of);
-        let expected = {
+        let (digest, bytes) = (StateDigest::of(&state), state.data.len());
+        let version = {
             let mut inner = entry.lock();
             debug_assert!(!inner.saving, "one save at a time");
-            inner.saving = true;
-            if state.is_some() {
-                inner.dirty = false;
-            }
+            (inner.saving, inner.dirty) = (true, false);
             inner.row.version
         };
-        let save = Save {
+        let commit = Commit {
             object: entry.object.clone(),
             shard: entry.shard,
-            state,
-            encoding: spec.encoding,
-            durability: Durability::Periodic,
-            revision,
-            expected,
+            epoch,
+            expected: version.map_or(Expected::Absent, Expected::Version),
+            change: Change::Put {
+                state: Some(state),
+                encoding: spec.encoding,
+                durability: Durability::Periodic,
+                revision,
+            },
+            storage: Vec::new(),
         };
-        self.queue(Job { entry: entry.clone(), save, print });
+        self.queue(Job { entry: entry.clone(), commit, digest, bytes });
     }
 
     fn queue(&self, job: Job) {
-        self.queued_bytes.fetch_add(job.bytes(), Relaxed);
+        self.queued_bytes.fetch_add(job.bytes, Relaxed);
         self.jobs.lock().push(job);
         self.arrived.notify_one();
     }
@@ -185,7 +177,7 @@ impl Saver {
                     Ok(_) => {}
                 }
             } else {
-                host.saver.save(&*host.store, &host.metrics, batch).await;
+                host.saver.save(&host, batch).await;
             }
         }
     }
@@ -198,13 +190,13 @@ impl Saver {
             .take(BATCH_ROWS)
             .take_while(|job| {
                 let first = bytes == 0;
-                bytes += job.save.state.as_ref().map_or(1, |state| state.data.len() + 1);
+                bytes += job.bytes + 1;
                 first || bytes <= BATCH_BYTES
             })
             .count();
         let batch: Vec<_> = jobs.drain(..rows).collect();
         drop(jobs);
-        self.queued_bytes.fetch_sub(batch.iter().map(Job::bytes).sum(), Relaxed);
+        self.queued_bytes.fetch_sub(batch.iter().map(|job| job.bytes).sum(), Relaxed);
         self.taken.notify_waiters();
         batch
     }
@@ -217,10 +209,10 @@ impl Saver {
         });
     }
 
-    async fn save(&self, store: &dyn Store, metrics: &Metrics, batch: Vec<Job>) {
+    async fn save(&self, host: &Host, batch: Vec<Job>) {
         let began = Instant::now();
-        let rows = batch.iter().map(|job| job.save.clone()).collect();
-        let answers = match store.save(rows).await {
+        let rows = batch.iter().map(|job| job.commit.clone()).collect();
+        let answers = match host.store.commit(rows).await {
             Ok(answers) => {
                 self.tell(None);
                 answers
@@ -231,35 +223,37 @@ impl Saver {
                 vec![Err(error); batch.len()]
             }
         };
-        metrics.save_time.record(began.elapsed());
+        host.metrics.save_time.record(began.elapsed());
         for (job, answer) in batch.into_iter().zip(answers) {
             match &answer {
-                Ok(_) => metrics.saves.increment(1),
-                Err(_) => metrics.saves_failed.increment(1),
+                Ok(_) => host.metrics.saves.increment(1),
+                Err(_) => host.metrics.saves_failed.increment(1),
+            }
+            if let Err(error) = &answer {
+                host.note_fence(error);
             }
             self.settle(&job, answer);
         }
     }
 
     fn settle(&self, job: &Job, answer: Result<wasmverse_core::Version, store::Error>) {
-        let creation = job.save.state.is_none();
         let mut note = false;
         job.entry.wish(|inner| {
             inner.saving = false;
             match &answer {
                 // It was under way when the object became volatile.
-                _ if inner.runs_volatile() && !creation => {}
+                _ if inner.runs_volatile() => {}
                 Ok(version) => {
                     inner.row.version = Some(*version);
-                    inner.row.print = job.print;
+                    inner.row.digest = Some(job.digest);
                     inner.row.updated_at_micros = now_micros();
                     inner.exists = true;
                 }
-                // Whoever creates expects that it may be there.
-                Err(store::Error::Conflict(_)) if creation => {}
-                Err(store::Error::Conflict(_)) => inner.wanted.overtaken = true,
+                Err(store::Error::Conflict(_) | store::Error::Fenced(_)) => {
+                    inner.wanted.overtaken = true
+                }
                 Err(error) => {
-                    inner.dirty |= !creation;
+                    inner.dirty = true;
                     inner.row.unsure |= matches!(error, store::Error::Unknown(_));
                 }
             }
@@ -291,16 +285,12 @@ mod tests {
 
     fn job(id: &str, bytes: usize) -> Job {
         let object = ObjectId::parse("T", id).unwrap();
-        let save = Save {
-            object: object.clone(),
-            shard: ShardId(0),
-            state: Some(State { schema: 1, data: vec![0; bytes].into() }),
-            encoding: wasmverse_core::Encoding::default(),
-            durability: Durability::Periodic,
-            revision: RevisionNumber(1),
-            expected: None,
-        };
-        Job { entry: Arc::new(Entry::new(object, ShardId(0))), save, print: None }
+        let entry = Arc::new(Entry::new(object.clone(), ShardId(0)));
+        let digest = StateDigest::of(&State::default());
+        let (shard, epoch, change) = (ShardId(0), Epoch(1), Change::Touch);
+        let storage = Vec::new();
+        let commit = Commit { object, shard, epoch, expected: Expected::Any, change, storage };
+        Job { entry, commit, digest, bytes }
     }
 
     #[tokio::test]

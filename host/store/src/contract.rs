@@ -3,18 +3,29 @@
 //! Named cases for what is easily got wrong, and random histories held against a model. Violations
 //! are values, not panics: the suite is run against stores that are broken on purpose, too.
 
+mod commits;
+mod dice;
+mod dumps;
+mod fences;
+mod history;
 mod lists;
 mod model;
 mod objects;
+mod random_rows;
 mod revisions;
+mod storage;
+mod unsure;
 
 use std::{fmt, sync::Arc};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use wasmverse_core::{Durability, Encoding, ObjectId, RevisionNumber, ShardId, State, Version};
+use wasmverse_core::{
+    Durability, Encoding, Epoch, ObjectId, RevisionNumber, ShardId, State, Version,
+};
 
-use crate::{Error, Save, Store, StoredObject};
+use crate::{Change, Commit, Error, Expected, Owner, Store, StoredObject};
+pub use unsure::Unsure;
 
 /// A kind of store.
 pub trait Subject: Sync {
@@ -23,6 +34,11 @@ pub trait Subject: Sync {
 
     /// Whether a database that was closed can be opened again, with all that it held.
     fn survives(&self) -> bool;
+
+    /// Whether a store always says what became of a commit.
+    fn sure(&self) -> bool {
+        true
+    }
 }
 
 /// How a store breaks the contract.
@@ -75,17 +91,27 @@ use case;
 /// # Errors
 /// The first violation, after its claim.
 pub async fn check_cases(subject: &dyn Subject) -> Verdict {
-    for (group, cases) in
-        [("object", objects::CASES), ("list", lists::CASES), ("type", revisions::CASES)]
-    {
+    for (group, cases) in [
+        ("object", objects::CASES),
+        ("commit", commits::CASES),
+        ("storage", storage::CASES),
+        ("fence", fences::CASES),
+        ("list", lists::CASES),
+        ("type", revisions::CASES),
+        ("dump", dumps::CASES),
+    ] {
         for (index, Case { claim, holds }) in cases.iter().enumerate() {
             let told = |violation| Violation(format!("{claim}: {violation}"));
             let store = subject.open(&format!("{group}-{index}")).await.map_err(Violation::from);
             let store = store.map_err(told)?;
+            if !matches!(group, "dump" | "fence") {
+                claim_shard(&*store).await.map_err(told)?;
+            }
             holds(&*store).await.map_err(told)?;
             closes(&*store).await.map_err(told)?;
         }
     }
+    dumps::moves(subject).await?;
     if subject.survives() { objects::survives(subject).await } else { Ok(()) }
 }
 
@@ -99,7 +125,7 @@ pub async fn check_histories(
     steps: usize,
 ) -> Verdict {
     for seed in seeds {
-        model::play(subject, seed, steps).await?;
+        history::play(subject, seed, steps).await?;
     }
     Ok(())
 }
@@ -111,13 +137,32 @@ async fn closes(store: &dyn Store) -> Verdict {
     let object = object("T", "a");
     for answer in [
         store.load(&object).await.err(),
-        store.save(vec![save(&object, None, "1")]).await.err(),
-        store.delete(&object).await.err(),
+        store.commit(vec![put(&object, None, "1")]).await.err(),
+        store.claim(owner("late"), vec![(SHARD, Epoch(0))]).await.err(),
+        store.epochs().await.err(),
+        store.storage_get(&object, "key").await.err(),
+        store.storage_scan(&object, "", None, 1).await.err(),
         store.list(None, "", None, 1).await.err(),
         store.active_revisions().await.err(),
+        store.status().await.err(),
     ] {
         ensure!(matches!(answer, Some(Error::Unavailable(_))), "a closed store answers {answer:?}");
     }
+    Ok(())
+}
+
+/// The shard of all objects, unless a case says otherwise, and its epoch.
+const SHARD: ShardId = ShardId(7);
+const EPOCH: Epoch = Epoch(1);
+
+fn owner(incarnation: &str) -> Owner {
+    Owner { node: "node".to_owned(), incarnation: incarnation.to_owned() }
+}
+
+/// Claims the shard of all objects.
+async fn claim_shard(store: &dyn Store) -> Verdict {
+    let claimed = store.claim(owner("suite"), vec![(SHARD, Epoch(0))]).await?;
+    ensure!(claimed == [(SHARD, EPOCH)], "the first claim gets {claimed:?}");
     Ok(())
 }
 
@@ -125,24 +170,54 @@ fn object(type_name: &str, id: &str) -> ObjectId {
     ObjectId::parse(type_name, id).expect("the suite names objects well")
 }
 
-/// A row with JSON state.
-fn save(object: &ObjectId, expected: Option<Version>, json: &str) -> Save {
-    Save {
+/// A row with this state.
+fn put_state(
+    object: &ObjectId,
+    expected: Option<Version>,
+    encoding: Encoding,
+    state: Option<State>,
+) -> Commit {
+    Commit {
         object: object.clone(),
-        shard: ShardId(7),
-        state: Some(State { schema: 1, data: Bytes::copy_from_slice(json.as_bytes()) }),
-        encoding: Encoding::Json,
-        durability: Durability::Periodic,
-        revision: RevisionNumber(1),
-        expected,
+        shard: SHARD,
+        epoch: EPOCH,
+        expected: expected.map_or(Expected::Absent, Expected::Version),
+        change: Change::Put {
+            state,
+            encoding,
+            durability: Durability::Durable,
+            revision: RevisionNumber(1),
+        },
+        storage: Vec::new(),
     }
 }
 
-/// Saves one row.
-async fn save_one(store: &dyn Store, row: Save) -> Result<Result<Version, Error>, Violation> {
-    let mut answers = store.save(vec![row]).await?;
+/// A row with JSON state; none expected: there must be no row.
+fn put(object: &ObjectId, expected: Option<Version>, json: &str) -> Commit {
+    let state = State { schema: 1, data: Bytes::copy_from_slice(json.as_bytes()) };
+    put_state(object, expected, Encoding::Json, Some(state))
+}
+
+/// A row that changes nothing but what is told of storage.
+fn touch(object: &ObjectId, storage: &[(&str, Option<&'static str>)]) -> Commit {
+    let value = |value: &'static str| Bytes::from_static(value.as_bytes());
+    let keys = storage.iter().map(|(key, held)| ((*key).to_owned(), held.map(value)));
+    let (expected, change) = (Expected::Any, Change::Touch);
+    Commit { expected, change, storage: keys.collect(), ..put(object, None, "") }
+}
+
+/// Commits one row.
+async fn commit_one(store: &dyn Store, row: Commit) -> Result<Result<Version, Error>, Violation> {
+    let mut answers = store.commit(vec![row]).await?;
     ensure!(answers.len() == 1, "one row got {} answers", answers.len());
     Ok(answers.remove(0))
+}
+
+/// Deletes an object, whatever its version; answers whether it was there.
+async fn delete(store: &dyn Store, object: &ObjectId) -> Result<bool, Violation> {
+    let (expected, change) = (Expected::Any, Change::Delete);
+    let row = Commit { expected, change, ..put(object, None, "") };
+    Ok(commit_one(store, row).await?? != Version(0))
 }
 
 async fn load(store: &dyn Store, object: &ObjectId) -> Result<StoredObject, Violation> {

@@ -9,6 +9,10 @@ pub enum Error {
     /// The row changed since it was read.
     #[error("the row of {0} changed since it was read")]
     Conflict(String),
+    /// The shard belongs to another: it was claimed since with a higher epoch. Not to be tried
+    /// again.
+    #[error("the shard of {0} was claimed by another")]
+    Fenced(String),
     /// The store will never take this: it is too large, or breaks a rule of the database.
     #[error("the store refuses it: {0}")]
     Refused(String),

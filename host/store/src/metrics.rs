@@ -20,6 +20,16 @@ pub(crate) fn committed(commands: usize, begun: Instant) {
     histogram!("wasmverse_store_commit_seconds").record(begun.elapsed());
 }
 
+/// How long a connection was waited for.
+pub(crate) fn connected(begun: Instant) {
+    histogram!("wasmverse_store_pool_wait_seconds").record(begun.elapsed());
+}
+
+/// Something that is tried again, since nothing was done: what was in the way.
+pub(crate) fn repeated(reason: &'static str) {
+    counter!("wasmverse_store_retries_total", "reason" => reason).increment(1);
+}
+
 /// An object looked up.
 pub(crate) fn loaded(begun: Instant) {
     histogram!("wasmverse_store_load_seconds").record(begun.elapsed());
@@ -30,6 +40,7 @@ pub(crate) fn failed(error: &Error) {
     let kind = match error {
         Error::NotFound(_) => "not-found",
         Error::Conflict(_) => "conflict",
+        Error::Fenced(_) => "fenced",
         Error::Refused(_) => "refused",
         Error::Unavailable(_) => "unavailable",
         Error::Unknown(_) => "unknown",

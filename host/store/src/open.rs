@@ -4,25 +4,38 @@ use std::{path::PathBuf, sync::Arc};
 
 use crate::{
     Error, Store,
+    postgres::PostgresStore,
     sqlite::{Place, SqliteStore},
 };
 
 /// Which store, and whose.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// `sqlite:PATH` or `sqlite::memory:`; none: SQLite in the data directory.
+    /// `sqlite:PATH`, `sqlite::memory:` or `postgres://USER:PASSWORD@HOST:PORT/DATABASE`; none:
+    /// SQLite in the data directory.
     pub url: Option<String>,
     /// Where data is kept unless the URL says otherwise.
     pub data_dir: PathBuf,
     /// How many shards the cluster has; a store of another count is refused.
     pub shards: u16,
+    /// The most connections to a PostgreSQL server at once; three at least, two of them for
+    /// commits.
+    pub connections_max: u32,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { url: None, data_dir: "./.wasmverse".into(), shards: 8192 }
+        Self {
+            url: None,
+            data_dir: "./.wasmverse".into(),
+            shards: 8192,
+            connections_max: CONNECTIONS_MAX,
+        }
     }
 }
+
+/// By default: what a node of a few cores keeps busy.
+const CONNECTIONS_MAX: u32 = 10;
 
 /// The name of the database in the data directory.
 const DATABASE: &str = "wasmverse.db";
@@ -34,17 +47,29 @@ const DATABASE: &str = "wasmverse.db";
 /// that this version does not know; [`Error::Damaged`] if it cannot be read; else
 /// [`Error::Unavailable`].
 pub async fn open(config: &Config) -> Result<Arc<dyn Store>, Error> {
-    let place = place(config)?;
-    Ok(Arc::new(SqliteStore::open(place, config.shards).await?))
+    match place(config)? {
+        Meant::Sqlite(place) => Ok(Arc::new(SqliteStore::open(place, config.shards).await?)),
+        Meant::Postgres(url) => {
+            let opened = PostgresStore::open(&url, config.connections_max, config.shards).await;
+            Ok(Arc::new(opened?))
+        }
+    }
 }
 
-fn place(config: &Config) -> Result<Place, Error> {
+/// The store that a configuration means.
+#[derive(Debug, PartialEq, Eq)]
+enum Meant {
+    Sqlite(Place),
+    Postgres(String),
+}
+
+fn place(config: &Config) -> Result<Meant, Error> {
     let Some(url) = &config.url else {
-        return Ok(Place::File(config.data_dir.join(DATABASE)));
+        return Ok(Meant::Sqlite(Place::File(config.data_dir.join(DATABASE))));
     };
     let (kind, rest) = url.split_once(':').unwrap_or((url, ""));
     match kind {
-        "sqlite" if rest == ":memory:" => Ok(Place::Memory),
+        "sqlite" if rest == ":memory:" => Ok(Meant::Sqlite(Place::Memory)),
         "sqlite" => {
             let path = rest.strip_prefix("//").unwrap_or(rest);
             if path.is_empty() || path.contains('?') {
@@ -52,16 +77,12 @@ fn place(config: &Config) -> Result<Place, Error> {
                     "store.url `{url}` names no file: write `sqlite:PATH`, without parameters"
                 )));
             }
-            Ok(Place::File(path.into()))
+            Ok(Meant::Sqlite(Place::File(path.into())))
         }
-        "postgres" | "postgresql" => Err(Error::NotOurs(
-            "store.url names a PostgreSQL server, which this version does not support yet: \
-             use `sqlite:PATH`, or leave the key out"
-                .to_owned(),
-        )),
+        "postgres" | "postgresql" if rest.starts_with("//") => Ok(Meant::Postgres(url.clone())),
         _ => Err(Error::NotOurs(
-            "store.url names no kind of store that is known: use `sqlite:PATH` or \
-             `sqlite::memory:`"
+            "store.url names no kind of store that is known: use `sqlite:PATH`, \
+             `sqlite::memory:` or `postgres://USER:PASSWORD@HOST:PORT/DATABASE`"
                 .to_owned(),
         )),
     }
@@ -71,27 +92,47 @@ fn place(config: &Config) -> Result<Place, Error> {
 mod tests {
     use super::*;
 
-    fn placed(url: &str) -> Result<Place, Error> {
+    fn placed(url: &str) -> Result<Meant, Error> {
         place(&Config { url: Some(url.to_owned()), ..Config::default() })
     }
 
+    fn file(path: &str) -> Meant {
+        Meant::Sqlite(Place::File(path.into()))
+    }
+
     #[test]
-    fn a_url_names_a_file_or_memory() {
-        assert_eq!(placed("sqlite::memory:"), Ok(Place::Memory));
-        assert_eq!(placed("sqlite:a/b.db"), Ok(Place::File("a/b.db".into())));
-        assert_eq!(placed("sqlite:///a/b.db"), Ok(Place::File("/a/b.db".into())));
+    fn a_url_names_a_file_or_memory_or_a_server() {
+        assert_eq!(placed("sqlite::memory:"), Ok(Meant::Sqlite(Place::Memory)));
+        assert_eq!(placed("sqlite:a/b.db"), Ok(file("a/b.db")));
+        assert_eq!(placed("sqlite:///a/b.db"), Ok(file("/a/b.db")));
         let default = place(&Config { data_dir: "/data".into(), ..Config::default() });
-        assert_eq!(default, Ok(Place::File("/data/wasmverse.db".into())));
+        assert_eq!(default, Ok(file("/data/wasmverse.db")));
+        for url in ["postgres://me:secret@host:1/db", "postgresql:///db?host=/run/postgresql"] {
+            assert_eq!(placed(url), Ok(Meant::Postgres(url.to_owned())));
+        }
     }
 
     #[test]
     fn other_urls_are_refused_without_showing_a_password() {
-        for url in ["postgres://me:hunter2@host/db", "postgresql:x", "mysql://hunter2", "x", ""] {
+        for url in ["postgres:me:hunter2@host/db", "mysql://hunter2", "x", ""] {
             let told = placed(url).unwrap_err().to_string();
             assert!(told.contains("sqlite:PATH") && !told.contains("hunter2"), "{told}");
         }
         for url in ["sqlite:", "sqlite:a.db?mode=rwc"] {
             assert!(placed(url).is_err(), "{url}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_server_that_cannot_be_had_is_told_without_the_password() {
+        for url in [
+            "postgres://me:hunter2@127.0.0.1:1/db",
+            "postgres://me:hunter2@host:port/db",
+            "postgres://me:hunter2@host/db?sslmode=hunter2",
+        ] {
+            let config = Config { url: Some(url.to_owned()), ..Config::default() };
+            let told = open(&config).await.err().unwrap().to_string();
+            assert!(told.contains("postgres://") && !told.contains("hunter2"), "{told}");
         }
     }
 }

@@ -5,6 +5,8 @@ use wasmverse_core::{
     Durability, Encoding, ObjectId, RevisionNumber, ShardId, State, TypeName, Version,
 };
 
+use crate::StateDigest;
+
 /// A component to be kept.
 #[derive(Clone, Debug)]
 pub struct NewRevision {
@@ -44,6 +46,9 @@ pub struct RevisionRecord {
 pub struct StoredObject {
     /// None: it was created and never saved since.
     pub state: Option<State>,
+    /// Of the state as it was saved, which a database may give back in other words (JSON); none:
+    /// there is no state.
+    pub digest: Option<StateDigest>,
     /// Of its row.
     pub version: Version,
     /// The revision that wrote it.
@@ -89,6 +94,15 @@ pub struct StoredSummary {
 pub struct Page {
     /// In order of type and id.
     pub objects: Vec<StoredSummary>,
+    /// There may be more after the last one.
+    pub more: bool,
+}
+
+/// Part of an object's storage.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StoragePage {
+    /// Keys and values, in the order of the bytes of the keys.
+    pub rows: Vec<(String, Bytes)>,
     /// There may be more after the last one.
     pub more: bool,
 }

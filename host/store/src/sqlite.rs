@@ -4,12 +4,16 @@
 //! them together, so that many callers share one flush to disk. Reads go through a small pool and
 //! see what has been committed.
 
+mod claims;
+mod commit;
+mod dump;
 mod failure;
 mod lock;
 mod open;
 mod reads;
 mod revisions;
-mod save;
+mod statements;
+mod storage;
 mod writer;
 
 use std::{path::PathBuf, time::Instant};
@@ -19,9 +23,17 @@ use futures_util::FutureExt as _;
 use sqlx::SqlitePool;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::TaskTracker;
-use wasmverse_core::{ObjectId, RevisionNumber, TypeName, Version};
+use wasmverse_core::{Epoch, ObjectId, RevisionNumber, ShardId, TypeName, Version};
 
-use crate::{Answer, Error, NewRevision, Page, RevisionRecord, Save, Store, StoredObject, metrics};
+use crate::{
+    Answer, Change, Claimed, Commit, Error, Expected, NewRevision, Owner, Page, RevisionRecord,
+    Save, StoragePage, Store, StoredObject,
+    claim::Wanted,
+    components,
+    dump::{Record, Status},
+    metrics,
+    prepared::{Prepared, is_json},
+};
 use writer::{Command, Done, Work};
 
 /// Writes that may wait for the writer; beyond that callers wait to be let in.
@@ -40,9 +52,12 @@ pub enum Place {
 #[derive(Debug)]
 pub struct SqliteStore {
     reads: SqlitePool,
-    writes: mpsc::Sender<Command>,
+    /// The writer's own connection, for what is too long to be told.
+    writes: SqlitePool,
+    writer: mpsc::Sender<Command>,
     tasks: TaskTracker,
     cluster_id: String,
+    shards: u16,
 }
 
 impl SqliteStore {
@@ -51,13 +66,17 @@ impl SqliteStore {
     /// # Errors
     /// As [`crate::open`].
     pub async fn open(place: Place, shards: u16) -> Result<Self, Error> {
-        let opened = open::open(&place, shards).await?;
-        let (writes, commands) = mpsc::channel(QUEUE_LENGTH);
+        Ok(Self::of(open::open(&place, shards).await?, shards))
+    }
+
+    fn of(opened: open::Opened, shards: u16) -> Self {
+        let (writer, commands) = mpsc::channel(QUEUE_LENGTH);
         let tasks = TaskTracker::new();
-        let (reads, cluster_id) = (opened.reads.clone(), opened.cluster_id.clone());
+        let (reads, writes) = (opened.reads.clone(), opened.writes.clone());
+        let cluster_id = opened.cluster_id.clone();
         tasks.spawn(writer::run(opened, commands));
         tasks.close();
-        Ok(Self { reads, writes, tasks, cluster_id })
+        Self { reads, writes, writer, tasks, cluster_id, shards }
     }
 
     /// The name that this store's cluster was given when it was made.
@@ -67,18 +86,32 @@ impl SqliteStore {
 
     async fn write(&self, work: Work) -> Result<Done, Error> {
         let (answer, answered) = oneshot::channel();
-        let sent = self.writes.send(Command::Write { work, answer }).await;
+        let sent = self.writer.send(Command::Write { work, answer }).await;
         sent.map_err(|_| failure::closed())?;
         let done =
             answered.await.unwrap_or_else(|_| Err(Error::Unknown("the writer ended".to_owned())));
         done.inspect_err(metrics::failed)
+    }
+
+    fn write_rows(&self, rows: Vec<Prepared>) -> Answer<'_, Vec<Result<Version, Error>>> {
+        async move {
+            if rows.is_empty() {
+                return Ok(Vec::new());
+            }
+            let (begun, length) = (Instant::now(), rows.len());
+            let answers = self.write(Work::Commit(rows)).await?.committed();
+            metrics::saved(length, begun);
+            answers.iter().filter_map(|row| row.as_ref().err()).for_each(metrics::failed);
+            Ok(answers)
+        }
+        .boxed()
     }
 }
 
 impl Store for SqliteStore {
     fn add_revision(&self, new: NewRevision) -> Answer<'_, RevisionRecord> {
         async move {
-            revisions::verify(new.component.clone(), new.digest)
+            components::verify(new.component.clone(), new.digest)
                 .await
                 .map_err(|problem| Error::Refused(format!("a component: {problem}")))?;
             self.write(Work::AddRevision(Box::new(new))).await?.revision()
@@ -129,23 +162,83 @@ impl Store for SqliteStore {
     }
 
     fn save(&self, batch: Vec<Save>) -> Answer<'_, Vec<Result<Version, Error>>> {
+        let commits = batch.into_iter().map(Commit::from);
+        let rows = commits.map(|commit| Prepared::unfenced(commit, is_json)).collect();
+        self.write_rows(rows)
+    }
+
+    fn delete(&self, object: &ObjectId) -> Answer<'_, bool> {
+        let commit = Commit {
+            object: object.clone(),
+            shard: ShardId(0),
+            epoch: Epoch(0),
+            expected: Expected::Any,
+            change: Change::Delete,
+            storage: Vec::new(),
+        };
+        let rows = vec![Prepared::unfenced(commit, is_json)];
+        async move { Ok(self.write_rows(rows).await?.remove(0)? != Version(0)) }.boxed()
+    }
+
+    fn commit(&self, batch: Vec<Commit>) -> Answer<'_, Vec<Result<Version, Error>>> {
+        let rows = batch.into_iter().map(|commit| Prepared::new(commit, is_json)).collect();
+        self.write_rows(rows)
+    }
+
+    fn claim(
+        &self,
+        owner: Owner,
+        shards: Vec<(ShardId, Epoch)>,
+    ) -> Answer<'_, Vec<(ShardId, Epoch)>> {
         async move {
-            if batch.is_empty() {
+            let wanted = Wanted::new(shards, self.shards)?;
+            if wanted.is_empty() {
                 return Ok(Vec::new());
             }
-            let (begun, length) = (Instant::now(), batch.len());
-            let rows = batch.into_iter().map(save::Row::from).collect();
-            let saved = self.write(Work::Save(rows)).await?.saved();
-            metrics::saved(length, begun);
-            saved.iter().filter_map(|row| row.as_ref().err()).for_each(metrics::failed);
-            Ok(saved)
+            self.write(Work::Claim(owner, wanted)).await?.claimed()
         }
         .boxed()
     }
 
-    fn delete(&self, object: &ObjectId) -> Answer<'_, bool> {
-        let work = Work::Delete(object.clone());
-        async move { Ok(self.write(work).await?.deleted()) }.boxed()
+    fn epochs(&self) -> Answer<'_, Vec<Claimed>> {
+        async { claims::epochs(&self.reads).await.inspect_err(metrics::failed) }.boxed()
+    }
+
+    fn storage_get(&self, object: &ObjectId, key: &str) -> Answer<'_, Option<Bytes>> {
+        let (object, key) = (object.clone(), key.to_owned());
+        async move {
+            let found = storage::get(&self.reads, &object, &key).await;
+            found.inspect_err(metrics::failed)
+        }
+        .boxed()
+    }
+
+    fn storage_scan(
+        &self,
+        object: &ObjectId,
+        prefix: &str,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Answer<'_, StoragePage> {
+        let (object, prefix) = (object.clone(), prefix.to_owned());
+        let after = after.map(ToOwned::to_owned);
+        async move {
+            let page = storage::scan(&self.reads, &object, &prefix, after.as_deref(), limit).await;
+            page.inspect_err(metrics::failed)
+        }
+        .boxed()
+    }
+
+    fn status(&self) -> Answer<'_, Status> {
+        async { dump::status(self).await.inspect_err(metrics::failed) }.boxed()
+    }
+
+    fn dump(&self, into: mpsc::Sender<Result<Record, Error>>) -> Answer<'_, ()> {
+        async move { dump::dump(self, into).await.inspect_err(metrics::failed) }.boxed()
+    }
+
+    fn restore(&self, from: mpsc::Receiver<Record>) -> Answer<'_, ()> {
+        async move { dump::restore(self, from).await.inspect_err(metrics::failed) }.boxed()
     }
 
     fn list(
@@ -168,7 +261,7 @@ impl Store for SqliteStore {
     fn close(&self) -> Answer<'_, ()> {
         async move {
             // An error: it is closed or closing already.
-            let _ = self.writes.send(Command::Close).await;
+            let _ = self.writer.send(Command::Close).await;
             self.tasks.wait().await;
             Ok(())
         }

@@ -75,7 +75,12 @@ impl System {
     pub(crate) fn state(&self) -> &str {
         let store = &self.settings.node.store;
         let folder = store.data_dir.to_str().unwrap_or("?");
-        store.url.as_deref().unwrap_or(folder)
+        match store.url.as_ref().map(|url| url.expose()) {
+            None => folder,
+            Some(url) if url.starts_with("sqlite:") => url,
+            // It may hold a password.
+            Some(_) => "the database of store.url",
+        }
     }
 
     /// Whether browsers are served something.

@@ -2,6 +2,7 @@
 //! remembers calls and log lines.
 
 use std::{
+    collections::BTreeMap,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -24,6 +25,10 @@ use crate::guest::{self, Guest};
 pub(crate) struct World {
     pub(crate) calls: Mutex<Vec<Call>>,
     pub(crate) lines: Mutex<Vec<LogLine>>,
+    /// What is committed under keys.
+    pub(crate) stored: Mutex<BTreeMap<String, Bytes>>,
+    /// The keys that were asked for.
+    pub(crate) reads: Mutex<Vec<String>>,
     /// Rung at every call.
     pub(crate) called: Notify,
 }
@@ -50,6 +55,30 @@ impl Outbound for World {
                 (_, Action::Create | Action::Delete | Action::ClientsGone(_)) => Ok(Reply::Done),
             }
         })
+    }
+
+    fn storage_get(
+        &self,
+        _object: &ObjectId,
+        key: &str,
+    ) -> BoxFuture<'static, Result<Option<Bytes>, CallError>> {
+        self.reads.lock().push(key.to_owned());
+        let value = self.stored.lock().get(key).cloned();
+        Box::pin(async { Ok(value) })
+    }
+
+    fn storage_scan(
+        &self,
+        _object: &ObjectId,
+        prefix: &str,
+        after: &str,
+        limit: u32,
+    ) -> BoxFuture<'static, Result<Vec<(String, Bytes)>, CallError>> {
+        let stored = self.stored.lock();
+        let matching =
+            stored.iter().filter(|(key, _)| key.starts_with(prefix) && key.as_str() > after);
+        let page = matching.take(limit as usize).map(|(k, v)| (k.clone(), v.clone())).collect();
+        Box::pin(async { Ok(page) })
     }
 
     fn log(&self, line: LogLine) {

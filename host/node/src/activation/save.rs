@@ -1,10 +1,10 @@
 //! Hands the state of a periodic object to the saver, if it changed.
 
 use wasmverse_core::CallError;
-use wasmverse_store as store;
+use wasmverse_store::{self as store, StateDigest};
 
 use super::Activation;
-use crate::{deploy::unstored, entry::Fingerprint};
+use crate::deploy::unstored;
 
 impl Activation {
     /// The saver asked for the state.
@@ -51,13 +51,14 @@ impl Activation {
         let state = snapshot?;
         let known = {
             let mut inner = self.entry.lock();
-            let known = inner.row.print == Some(Fingerprint::of(&state));
+            let known = inner.row.digest == Some(StateDigest::of(&state));
             inner.dirty &= !known;
             known
         };
         if let (Some(awake), false) = (&self.awake, known) {
-            let spec = awake.revision.spec();
-            self.host.saver.submit(&self.entry, spec, awake.revision.number, Some(state));
+            let (spec, number) = (awake.revision.spec(), awake.revision.number);
+            let epoch = self.host.epoch(self.entry.shard);
+            self.host.saver.submit(&self.entry, epoch, spec, number, state);
         }
         Ok(!known)
     }
@@ -68,7 +69,7 @@ impl Activation {
         let stored = self.host.store.load(self.object()).await?;
         let mut inner = self.entry.lock();
         inner.row.version = stored.as_ref().map(|stored| stored.version);
-        inner.row.print = stored.and_then(|stored| stored.state.as_ref().map(Fingerprint::of));
+        inner.row.digest = stored.and_then(|stored| stored.digest);
         inner.row.unsure = false;
         Ok(())
     }

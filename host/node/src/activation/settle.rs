@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use wasmverse_core::{CallError, Durability, Reply};
 use wasmverse_engine::Leaving;
-use wasmverse_store as store;
+use wasmverse_store::{self as store, Change, Commit, Expected};
 
 use super::{Activation, Awake};
 use crate::{
@@ -12,6 +12,7 @@ use crate::{
     entry::Row,
     host::already_exists,
     letter::{self, Letter, Work},
+    saver::now_micros,
 };
 
 impl Activation {
@@ -46,20 +47,34 @@ impl Activation {
         }
         // The row comes before the answer; two who create at once meet there.
         let _ = self.entry.saved().await;
-        self.host.saver.submit(&self.entry, revision.spec(), revision.number, None);
-        let saved = self.entry.saved().await;
+        let (spec, number) = (revision.spec(), revision.number);
+        let change = Change::Put {
+            state: None,
+            encoding: spec.encoding,
+            durability: spec.durability,
+            revision: number,
+        };
+        let written = self.host.write(self.commit_of(Expected::Absent, change)).await;
         let mut inner = self.entry.lock();
-        match saved {
-            Ok(()) => inner.looked = true,
+        match written {
+            Ok(version) => {
+                inner.row.version = Some(version);
+                inner.row.digest = None;
+                inner.row.updated_at_micros = now_micros();
+                (inner.exists, inner.looked) = (true, true);
+            }
             Err(store::Error::Conflict(_)) => {
                 // An instance that did not know of the row is not the truth.
                 inner.wanted.overtaken = self.awake.is_some();
                 drop(inner);
                 return Err(already_exists(self.object()));
             }
-            Err(error) => return Err(unstored(&error)),
+            Err(error) => {
+                inner.row.unsure |= matches!(error, store::Error::Unknown(_));
+                return Err(unstored(&error));
+            }
         }
-        let note = inner.is_to_be_noted();
+        let note = self.is_periodic() && inner.is_to_be_noted();
         drop(inner);
         if note {
             self.host.saver.note(self.entry.clone());
@@ -67,11 +82,17 @@ impl Activation {
         Ok(())
     }
 
+    fn commit_of(&self, expected: Expected, change: Change) -> Commit {
+        let (object, shard) = (self.entry.object.clone(), self.entry.shard);
+        let epoch = self.host.epoch(shard);
+        Commit { object, shard, epoch, expected, change, storage: Vec::new() }
+    }
+
     /// Removes the object with all its state. A good end also if there was none.
     pub(super) async fn erase(&mut self) -> Result<(), CallError> {
         let _ = self.entry.saved().await;
         if self.may_have_row() {
-            let deleted = self.host.store.delete(self.object()).await;
+            let deleted = self.host.write(self.commit_of(Expected::Any, Change::Delete)).await;
             if let Err(error) = deleted {
                 if matches!(error, store::Error::Unknown(_)) {
                     self.doubt_row();

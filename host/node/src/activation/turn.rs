@@ -10,7 +10,10 @@ use wasmverse_core::{
 use wasmverse_engine::Turn;
 
 use super::Activation;
-use crate::letter::{self, Letter, ReplyTo, Work};
+use crate::{
+    failpoint,
+    letter::{self, Letter, ReplyTo, Work},
+};
 
 /// A send has so long to be executed once it has left.
 const SEND_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(30);
@@ -80,9 +83,9 @@ impl Activation {
         if report.log_lines_dropped > 0 {
             metrics.log_lines_dropped.increment(report.log_lines_dropped.into());
         }
-        let outcome = Outcome::new(report.end, report.effects, read_only);
+        let mut outcome = Outcome::new(report.end, report.effects, read_only);
         self.note(&outcome, ended);
-        if let Err(error) = self.commit(&outcome).await {
+        if let Err(error) = self.commit(&mut outcome).await {
             // Nothing leaves. What memory holds never happened; but where turns before it were
             // acknowledged out of memory, these did.
             if self.durability() == Some(Durability::Durable) {
@@ -94,7 +97,9 @@ impl Activation {
             self.trapped(&outcome.end);
         }
         let Outcome { end, effects, .. } = outcome;
+        failpoint::pass("effects-leave");
         self.let_out(effects);
+        failpoint::pass("reply-leaves");
         self.answer(
             reply,
             match end {
@@ -113,7 +118,8 @@ impl Activation {
             return;
         }
         inner.backoff.served();
-        if !outcome.dirties() {
+        // Of a durable object the commit says what it is.
+        if !outcome.dirties() || self.durability() == Some(Durability::Durable) {
             return;
         }
         inner.dirty = true;

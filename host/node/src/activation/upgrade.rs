@@ -5,6 +5,7 @@ use std::{pin::Pin, sync::Arc, time::Duration};
 use tokio::sync::{AcquireError, OwnedSemaphorePermit};
 use wasmverse_core::{CallError, Durability, ErrorKind, State, Version, life::Phase};
 use wasmverse_engine::{Instance, Leaving};
+use wasmverse_store::StateDigest;
 
 use super::Activation;
 use crate::{deploy::unstored, known_types::Revision, rollout::Ticket};
@@ -102,12 +103,21 @@ impl Activation {
         }
         let mut parcel = Parcel { state: snapshot?, version: self.entry.lock().row.version };
         let _permit = permit.ok_or_else(|| too_slow("its snapshot"))?;
-        let becomes_periodic = target.spec().durability == Durability::Periodic
-            && self.durability() != Some(Durability::Periodic);
-        if becomes_periodic {
+        let (before, after) = (self.durability(), target.spec().durability);
+        let becomes_periodic = after == Durability::Periodic && before != Some(after);
+        let becomes_durable = after == Durability::Durable && before != Some(after);
+        if (becomes_periodic || becomes_durable) && self.is_volatile() {
             // An earlier revision may have left a row.
             let stored = self.host.store.load(self.object()).await;
             parcel.version = stored.map_err(|error| unstored(&error))?.map(|row| row.version);
+        }
+        if becomes_durable && self.entry.lock().exists {
+            // What it holds was acknowledged out of memory: from now on it is kept.
+            let _ = self.entry.saved().await;
+            let digest = StateDigest::of(&parcel.state);
+            let change = self.put(parcel.state.clone(), Durability::Durable);
+            self.write(parcel.version, change, Vec::new(), digest).await?;
+            parcel.version = self.entry.lock().row.version;
         }
         let start = self.start(target, Some(parcel.state));
         let new = tokio::time::timeout(HAND_OVER, start).await;
@@ -121,7 +131,7 @@ impl Activation {
             } else {
                 inner.row.version = parcel.version;
             }
-            inner.dirty |= becomes_periodic;
+            inner.dirty = (inner.dirty && !becomes_durable) | becomes_periodic;
             becomes_periodic && inner.is_to_be_noted()
         };
         if note {

@@ -9,12 +9,7 @@ use wasmverse_engine::Instance;
 
 use super::{Activation, Awake};
 use crate::{
-    budget::Charge,
-    deploy::unstored,
-    entry::{Fingerprint, Row},
-    host::paused,
-    known_types::Revision,
-    letter,
+    budget::Charge, deploy::unstored, entry::Row, host::paused, known_types::Revision, letter,
     room::Slot,
 };
 
@@ -139,7 +134,7 @@ impl Activation {
         inner.row = stored.as_ref().map_or_else(Row::default, |stored| Row {
             version: Some(stored.version),
             unsure: false,
-            print: stored.state.as_ref().map(Fingerprint::of),
+            digest: stored.digest,
             updated_at_micros: stored.updated_at_micros,
         });
         // What memory alone knows of is true without a row.

@@ -2,8 +2,11 @@
 
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
-use wasmverse_core::{Action, ErrorKind, Invocation, Version};
-use wasmverse_store::{Answer, Error, NewRevision, Page, Save, Store, StoredObject};
+use wasmverse_core::{Action, Epoch, ErrorKind, Invocation, ShardId, Version};
+use wasmverse_store::{
+    Answer, Claimed, Commit, Error, NewRevision, Owner, Page, Save, StoragePage, Store,
+    StoredObject, dump,
+};
 
 use super::*;
 
@@ -66,6 +69,54 @@ impl Store for Troubled {
         self.store.delete(object)
     }
 
+    fn commit(&self, batch: Vec<Commit>) -> Answer<'_, Vec<Result<Version, Error>>> {
+        if self.stuck.load(SeqCst) {
+            return Box::pin(std::future::pending());
+        }
+        if self.away.load(SeqCst) {
+            return Box::pin(std::future::ready(Err(Error::Unavailable("gone fishing".into()))));
+        }
+        self.store.commit(batch)
+    }
+
+    fn claim(
+        &self,
+        owner: Owner,
+        shards: Vec<(ShardId, Epoch)>,
+    ) -> Answer<'_, Vec<(ShardId, Epoch)>> {
+        self.store.claim(owner, shards)
+    }
+
+    fn epochs(&self) -> Answer<'_, Vec<Claimed>> {
+        self.store.epochs()
+    }
+
+    fn storage_get(&self, object: &ObjectId, key: &str) -> Answer<'_, Option<Bytes>> {
+        self.store.storage_get(object, key)
+    }
+
+    fn storage_scan(
+        &self,
+        object: &ObjectId,
+        prefix: &str,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Answer<'_, StoragePage> {
+        self.store.storage_scan(object, prefix, after, limit)
+    }
+
+    fn status(&self) -> Answer<'_, dump::Status> {
+        self.store.status()
+    }
+
+    fn dump(&self, into: tokio::sync::mpsc::Sender<Result<dump::Record, Error>>) -> Answer<'_, ()> {
+        self.store.dump(into)
+    }
+
+    fn restore(&self, from: tokio::sync::mpsc::Receiver<dump::Record>) -> Answer<'_, ()> {
+        self.store.restore(from)
+    }
+
     fn list(
         &self,
         type_name: Option<&TypeName>,
@@ -94,6 +145,7 @@ impl Stage {
             url: Some("sqlite::memory:".into()),
             data_dir: data.path().into(),
             shards: 16,
+            ..wasmverse_store::Config::default()
         };
         let store = wasmverse_store::open(&opening).await.unwrap();
         let (away, stuck) = (AtomicBool::new(false), AtomicBool::new(false));
@@ -101,7 +153,8 @@ impl Stage {
         let config = NodeConfig { drain: std::time::Duration::ZERO, ..NodeConfig::default() };
         let engine = engine(&config, data.path()).unwrap();
         let shards = ShardCount::new(16).unwrap();
-        let node = Node(Host::new(config, shards, engine, store.clone(), 100));
+        let owned = Owned::claim(&*store, "n", shards).await.unwrap();
+        let node = Node(Host::new(config, shards, engine, store.clone(), owned, 100));
         node.run_in_background(Vec::new(), &Shutdown::new());
         Self { node, store, _data: data }
     }

@@ -26,7 +26,7 @@ impl Stage {
     async fn set() -> Self {
         let data = tempfile::tempdir().unwrap();
         let mut config = Config::default();
-        config.store.url = Some("sqlite::memory:".into());
+        config.store.url = Some(wasmverse_daemon::config::Secret::find("sqlite::memory:").unwrap());
         config.store.data_dir = data.path().into();
         config.node.drain = Duration::from_secs(5);
         let shutdown = Shutdown::new();

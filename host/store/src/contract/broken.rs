@@ -1,5 +1,7 @@
 //! A checker proves itself: stores that are broken on purpose are found out.
 
+mod overlay;
+
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex},
@@ -7,13 +9,17 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::{FutureExt as _, future::BoxFuture};
-use wasmverse_core::{ObjectId, RevisionNumber, State, TypeName, Version};
+use tokio::sync::mpsc;
+use wasmverse_core::{Epoch, ObjectId, RevisionNumber, ShardId, State, TypeName, Version};
 
 use super::{Subject, check_cases, check_histories};
 use crate::{
-    Answer, Error, NewRevision, Page, RevisionRecord, Save, Store, StoredObject,
+    Answer, Change, Claimed, Commit, Error, Expected, NewRevision, Owner, Page, RevisionRecord,
+    Save, StoragePage, Store, StoredObject,
+    dump::{Record, Status},
     sqlite::{Place, SqliteStore},
 };
+use overlay::Overlay;
 
 /// What a store does wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +41,27 @@ enum Fault {
     KeepsTheDeleted,
     /// A digest that is there is activated by storing it.
     ActivatesUploads,
+    /// Whoever claimed a shard once may write for good.
+    ChecksNoEpoch,
+    /// Two claims may get the same epoch.
+    RepeatsEpochs,
+    /// Storage is written, whatever becomes of the state.
+    CommitsStorageApart,
+    /// Storage outlives its object.
+    KeepsStorageOfTheDeleted,
+    /// What is unset stays.
+    UnsetsNothing,
+    /// A touched row is not written.
+    CountsNoTouches,
+}
+
+impl Fault {
+    fn is_of_storage(self) -> bool {
+        matches!(
+            self,
+            Self::CommitsStorageApart | Self::KeepsStorageOfTheDeleted | Self::UnsetsNothing
+        )
+    }
 }
 
 struct Broken {
@@ -42,6 +69,7 @@ struct Broken {
     fault: Fault,
     rows: Mutex<u32>,
     forgotten: Mutex<HashMap<ObjectId, u64>>,
+    storage: Overlay,
 }
 
 impl Broken {
@@ -49,38 +77,63 @@ impl Broken {
         self.forgotten.lock().unwrap().get(object).copied().unwrap_or(0)
     }
 
-    async fn save_row(&self, mut row: Save) -> Result<Result<Version, Error>, Error> {
+    async fn commit_row(&self, mut row: Commit) -> Result<Result<Version, Error>, Error> {
         let counted = {
             let mut rows = self.rows.lock().unwrap();
             *rows += 1;
             *rows
         };
-        let is_new = row.expected.is_none();
-        match self.fault {
-            Fault::DropsSaves if counted.is_multiple_of(11) => {
-                if let Some(Version(version)) = row.expected {
-                    return Ok(Ok(Version(version + 1)));
-                }
+        if let Some(answer) = self.answer_instead(&row, counted).await? {
+            return Ok(Ok(answer));
+        }
+        match (self.fault, &mut row.expected, &mut row.change) {
+            (Fault::ForgetsTombstones, Expected::Version(version), _) => {
+                version.0 += self.forgotten(&row.object);
             }
-            Fault::ForgetsTombstones => {
-                let base = self.forgotten(&row.object);
-                row.expected = row.expected.map(|Version(version)| Version(version + base));
+            (Fault::SavesOverConflicts, expected, Change::Put { .. }) => *expected = Expected::Any,
+            (Fault::LosesEmptiness, _, Change::Put { state, .. }) => {
+                *state = state.take().filter(|state| !state.data.is_empty());
             }
-            Fault::SavesOverConflicts => {
-                row.expected = self.inner.load(&row.object).await?.map(|found| found.version);
+            (Fault::ChecksNoEpoch, ..) => {
+                let epochs = self.inner.epochs().await?;
+                let epoch = epochs.iter().find(|claimed| claimed.shard == row.shard);
+                row.epoch = epoch.map_or(row.epoch, |claimed| claimed.epoch);
             }
-            Fault::LosesEmptiness => row.state = row.state.filter(|state| !state.data.is_empty()),
             _ => {}
         }
-        let object = row.object.clone();
-        let saved = self.inner.save(vec![row]).await?.remove(0);
-        if self.fault == Fault::ForgetsTombstones {
-            if let (true, Ok(Version(version))) = (is_new, &saved) {
-                self.forgotten.lock().unwrap().insert(object.clone(), version - 1);
-            }
-            return Ok(saved.map(|Version(version)| Version(version - self.forgotten(&object))));
+        let is_new = row.expected == Expected::Absent;
+        let (object, told) = (row.object.clone(), row.clone());
+        if self.fault.is_of_storage() && row.check().is_ok() {
+            row.storage.clear();
         }
-        Ok(saved)
+        let answer = self.inner.commit(vec![row]).await?.remove(0);
+        if self.fault.is_of_storage() {
+            self.storage.committed(self.fault, &told, answer.is_ok());
+        }
+        if self.fault != Fault::ForgetsTombstones {
+            return Ok(answer);
+        }
+        if let (true, Ok(Version(version))) = (is_new, &answer) {
+            self.forgotten.lock().unwrap().insert(object.clone(), version.saturating_sub(1));
+        }
+        Ok(answer.map(|version| Version(version.0.saturating_sub(self.forgotten(&object)))))
+    }
+
+    /// What some faults answer without doing anything.
+    async fn answer_instead(&self, row: &Commit, counted: u32) -> Result<Option<Version>, Error> {
+        let found = self.inner.load(&row.object).await?;
+        Ok(match (self.fault, &row.change, row.expected) {
+            (Fault::DropsSaves, _, Expected::Version(version)) if counted.is_multiple_of(11) => {
+                Some(Version(version.0 + 1))
+            }
+            (Fault::KeepsTheDeleted, Change::Delete, _) => {
+                found.map(|found| found.version).filter(|version| *version > Version(1))
+            }
+            (Fault::CountsNoTouches, Change::Touch, _) if row.storage.is_empty() => {
+                found.map(|found| found.version)
+            }
+            _ => None,
+        })
     }
 }
 
@@ -128,30 +181,77 @@ impl Store for Broken {
     }
 
     fn save(&self, batch: Vec<Save>) -> Answer<'_, Vec<Result<Version, Error>>> {
+        self.inner.save(batch)
+    }
+
+    fn delete(&self, object: &ObjectId) -> Answer<'_, bool> {
+        self.inner.delete(object)
+    }
+
+    fn commit(&self, batch: Vec<Commit>) -> Answer<'_, Vec<Result<Version, Error>>> {
         async move {
             if self.fault == Fault::Nothing {
-                return self.inner.save(batch).await;
+                return self.inner.commit(batch).await;
             }
             let mut answers = Vec::new();
             for row in batch {
-                answers.push(self.save_row(row).await?);
+                answers.push(self.commit_row(row).await?);
             }
             Ok(answers)
         }
         .boxed()
     }
 
-    fn delete(&self, object: &ObjectId) -> Answer<'_, bool> {
-        let object = object.clone();
+    fn claim(
+        &self,
+        owner: Owner,
+        shards: Vec<(ShardId, Epoch)>,
+    ) -> Answer<'_, Vec<(ShardId, Epoch)>> {
         async move {
-            let found = self.inner.load(&object).await?;
-            let kept = found.as_ref().is_some_and(|found| found.version > Version(1));
-            match self.fault == Fault::KeepsTheDeleted && kept {
-                true => Ok(true),
-                false => self.inner.delete(&object).await,
+            let mut claimed = self.inner.claim(owner, shards).await?;
+            if self.fault == Fault::RepeatsEpochs {
+                for (_, epoch) in &mut claimed {
+                    epoch.0 = (epoch.0 / 2).max(1);
+                }
             }
+            Ok(claimed)
         }
         .boxed()
+    }
+
+    fn epochs(&self) -> Answer<'_, Vec<Claimed>> {
+        self.inner.epochs()
+    }
+
+    fn storage_get(&self, object: &ObjectId, key: &str) -> Answer<'_, Option<Bytes>> {
+        let (found, held) = (self.inner.storage_get(object, key), self.storage.get(object, key));
+        let instead = self.fault.is_of_storage();
+        async move { found.await.map(|found| if instead { held } else { found }) }.boxed()
+    }
+
+    fn storage_scan(
+        &self,
+        object: &ObjectId,
+        prefix: &str,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Answer<'_, StoragePage> {
+        let found = self.inner.storage_scan(object, prefix, after, limit);
+        let held = self.storage.scan(object, prefix, after, limit);
+        let instead = self.fault.is_of_storage();
+        async move { found.await.map(|found| if instead { held } else { found }) }.boxed()
+    }
+
+    fn status(&self) -> Answer<'_, Status> {
+        self.inner.status()
+    }
+
+    fn dump(&self, into: mpsc::Sender<Result<Record, Error>>) -> Answer<'_, ()> {
+        self.inner.dump(into)
+    }
+
+    fn restore(&self, from: mpsc::Receiver<Record>) -> Answer<'_, ()> {
+        self.inner.restore(from)
     }
 
     fn list(
@@ -179,76 +279,4 @@ impl Store for Broken {
     }
 }
 
-struct BrokenStores(Fault);
-
-impl Subject for BrokenStores {
-    fn open<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<Arc<dyn Store>, Error>> {
-        async move {
-            let inner = Arc::new(SqliteStore::open(Place::Memory, 8).await?);
-            let (rows, forgotten) = (Mutex::default(), Mutex::default());
-            Ok(Arc::new(Broken { inner, fault: self.0, rows, forgotten }) as Arc<dyn Store>)
-        }
-        .boxed()
-    }
-
-    fn survives(&self) -> bool {
-        false
-    }
-}
-
-async fn history(fault: Fault) -> Result<(), super::Violation> {
-    check_histories(&BrokenStores(fault), 1..4, 200).await
-}
-
-#[tokio::test]
-async fn a_store_without_a_fault_passes() {
-    history(Fault::Nothing).await.unwrap();
-}
-
-#[tokio::test]
-async fn random_histories_find_every_fault_and_tell_their_seed() {
-    for fault in [
-        Fault::DropsSaves,
-        Fault::ForgetsTombstones,
-        Fault::SavesOverConflicts,
-        Fault::LosesEmptiness,
-        Fault::ListsByPattern,
-        Fault::KnowsNoMore,
-        Fault::KeepsTheDeleted,
-        Fault::ActivatesUploads,
-    ] {
-        let found = history(fault).await.expect_err(&format!("{fault:?} was not found"));
-        assert!(found.to_string().contains("seed 1, step "), "{fault:?}: {found}");
-    }
-}
-
-#[tokio::test]
-async fn the_named_cases_find_faults_and_tell_the_claim() {
-    for (fault, claim) in [
-        (Fault::DropsSaves, "no state is not the same as empty state"),
-        (Fault::ForgetsTombstones, "a version only grows"),
-        (Fault::SavesOverConflicts, "a row that is not as expected is a conflict"),
-        (Fault::LosesEmptiness, "no state is not the same as empty state"),
-        (Fault::ListsByPattern, "a prefix is taken at its word"),
-        (Fault::KnowsNoMore, "pages together are the whole list"),
-        (Fault::KeepsTheDeleted, "what was saved is loaded"),
-        (Fault::ActivatesUploads, "stored is not active"),
-    ] {
-        let found = check_cases(&BrokenStores(fault)).await;
-        let found = found.expect_err(&format!("{fault:?} was not found")).to_string();
-        assert!(found.contains(claim), "{fault:?}: {found}");
-    }
-}
-
-#[test]
-fn json_is_compared_by_meaning_and_all_else_by_bytes() {
-    let state = |text: &'static str| Some(State { schema: 1, data: text.into() });
-    let same =
-        |encoding, left, right| super::same(encoding, state(left).as_ref(), state(right).as_ref());
-    use wasmverse_core::Encoding::{Bytes, Json};
-    assert!(same(Json, "{\"a\":1,\"b\":2}", "{\"b\": 2, \"a\": 1}"));
-    assert!(!same(Json, "{\"a\":1}", "{\"a\":2}"));
-    assert!(!same(Json, "{", "{ "));
-    assert!(!same(Bytes, "{}", "{ }"));
-    assert!(!super::same(Json, None, state("").as_ref()));
-}
+mod tests;

@@ -2,7 +2,7 @@
 
 use wasmverse_core::{ObjectId, TypeName};
 
-use super::{Case, Verdict, case, ensure, object, save, save_one};
+use super::{Case, Verdict, case, commit_one, delete, ensure, object, put};
 use crate::{Error, Page, Store};
 
 pub(super) const CASES: &[Case] = &[
@@ -41,14 +41,14 @@ async fn fill(store: &dyn Store) -> Result<Vec<ObjectId>, super::Violation> {
     let all = TYPES.iter().flat_map(|t| IDS.iter().map(|id| object(t, id)));
     let all: Vec<ObjectId> = all.collect();
     // Neither in order, nor without gaps.
-    let rows = all.iter().rev().map(|object| save(object, None, "0"));
-    for answer in store.save(rows.collect()).await? {
+    let rows = all.iter().rev().map(|object| put(object, None, "0"));
+    for answer in store.commit(rows.collect()).await? {
         answer?;
     }
     for (type_name, id) in [("A", "a"), ("T", "a!"), ("T", "zz"), ("b", "a")] {
         let gone = object(type_name, id);
-        save_one(store, save(&gone, None, "0")).await??;
-        store.delete(&gone).await?;
+        commit_one(store, put(&gone, None, "0")).await??;
+        delete(store, &gone).await?;
     }
     Ok(all)
 }
@@ -135,14 +135,14 @@ async fn after_anything(store: &dyn Store) -> Verdict {
 }
 
 async fn long_page(store: &dyn Store) -> Verdict {
-    let rows = (0..1001).map(|n| save(&object("T", &format!("{n:04}")), None, "0"));
-    store.save(rows.collect()).await?.into_iter().collect::<Result<Vec<_>, Error>>()?;
+    let rows = (0..1001).map(|n| put(&object("T", &format!("{n:04}")), None, "0"));
+    store.commit(rows.collect()).await?.into_iter().collect::<Result<Vec<_>, Error>>()?;
     for limit in [1000, 1001, u32::MAX] {
         let page = store.list(None, "", None, limit).await?;
         let length = page.objects.len();
         ensure!(length == 1000 && page.more, "a page of {limit} has {length}, {}", page.more);
     }
-    store.delete(&object("T", "0500")).await?;
+    delete(store, &object("T", "0500")).await?;
     let page = store.list(None, "", None, 1000).await?;
     ensure!(page.objects.len() == 1000 && !page.more, "there is no more than this page");
     Ok(())

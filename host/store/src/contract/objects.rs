@@ -2,10 +2,13 @@
 
 use bytes::Bytes;
 use futures_util::future::join_all;
-use wasmverse_core::{Encoding, ObjectId, State, Version};
+use wasmverse_core::{Encoding, ObjectId, RevisionNumber, State, Version};
 
-use super::{Case, Subject, Verdict, Violation, case, ensure, load, object, same, save, save_one};
-use crate::{Error, Save, Store};
+use super::{
+    Case, Subject, Verdict, Violation, case, claim_shard, commit_one, delete, ensure, load, object,
+    put, put_state, same,
+};
+use crate::{Change, Commit, Error, StateDigest, Store};
 
 pub(super) const CASES: &[Case] = &[
     case!("what was saved is loaded", loads),
@@ -23,24 +26,26 @@ pub(super) const CASES: &[Case] = &[
 async fn loads(store: &dyn Store) -> Verdict {
     let object = object("Counter", "visits");
     ensure!(store.load(&object).await?.is_none(), "a stranger is there");
-    ensure!(!store.delete(&object).await?, "a stranger was deleted");
-    let first = save_one(store, save(&object, None, r#"{"value":1}"#)).await??;
+    ensure!(!delete(store, &object).await?, "a stranger was deleted");
+    let first = commit_one(store, put(&object, None, r#"{"value":1}"#)).await??;
     let made = load(store, &object).await?;
     ensure!(made.version == first, "saved as {first:?}, loaded as {:?}", made.version);
     ensure!(made.created_at_micros == made.updated_at_micros, "it was updated: {made:?}");
     ensure!(made.created_at_micros > 1_600_000_000_000_000, "not microseconds: {made:?}");
-    let row =
-        Save { revision: wasmverse_core::RevisionNumber(9), ..save(&object, Some(first), "2") };
-    let second = save_one(store, row).await??;
+    let mut row = put(&object, Some(first), "2");
+    if let Change::Put { revision, .. } = &mut row.change {
+        *revision = RevisionNumber(9);
+    }
+    let second = commit_one(store, row).await??;
     let found = load(store, &object).await?;
     ensure!(second > first && found.version == second, "{first:?} became {second:?}: {found:?}");
     ensure!(found.state.as_ref().is_some_and(|s| s.data == "2"), "not the last state: {found:?}");
     ensure!(found.revision.0 == 9, "not the last revision: {found:?}");
     ensure!(found.created_at_micros == made.created_at_micros, "it was made anew: {found:?}");
-    ensure!(store.delete(&object).await?, "it was there");
+    ensure!(delete(store, &object).await?, "it was there");
     ensure!(store.load(&object).await?.is_none(), "it was deleted");
-    ensure!(!store.delete(&object).await?, "it was deleted twice");
-    ensure!(store.save(Vec::new()).await?.is_empty(), "nothing was saved, and answered");
+    ensure!(!delete(store, &object).await?, "it was deleted twice");
+    ensure!(store.commit(Vec::new()).await?.is_empty(), "nothing was saved, and answered");
     Ok(())
 }
 
@@ -51,9 +56,8 @@ async fn keeps_emptiness(store: &dyn Store) -> Verdict {
         let object = object("T", &n.to_string());
         let mut expected = None;
         for state in &states {
-            let row =
-                Save { state: state.clone(), encoding: *encoding, ..save(&object, expected, "") };
-            expected = Some(save_one(store, row).await??);
+            let row = put_state(&object, expected, *encoding, state.clone());
+            expected = Some(commit_one(store, row).await??);
             let found = load(store, &object).await?.state;
             ensure!(found == *state, "{encoding}: {state:?} became {found:?}");
         }
@@ -63,10 +67,11 @@ async fn keeps_emptiness(store: &dyn Store) -> Verdict {
 
 async fn keeps_any_bytes(store: &dyn Store) -> Verdict {
     let deep = format!("{}{}", "[".repeat(5000), "]".repeat(5000));
-    let data: [&[u8]; 12] = [
+    let data: [&[u8]; 13] = [
         br#"{"b":1,"a":[1,2.5,null,true],"c":"\u0000 \ud83d\ude00"}"#,
         br#"{"a":1,"a":2}"#,
         b"1e999",
+        b"[-0.0,-0,1E-400]",
         b"\"\\ud800\"",
         b"{not json",
         b"\"raw \0 zero\"",
@@ -81,9 +86,12 @@ async fn keeps_any_bytes(store: &dyn Store) -> Verdict {
         for (n, data) in data.iter().enumerate() {
             let object = object("T", &format!("{encoding}-{n}"));
             let state = Some(State { schema: 3, data: Bytes::copy_from_slice(data) });
-            let row = Save { state: state.clone(), encoding, ..save(&object, None, "") };
-            save_one(store, row).await??;
-            let found = load(store, &object).await?.state;
+            let row = put_state(&object, None, encoding, state.clone());
+            commit_one(store, row).await??;
+            let found = load(store, &object).await?;
+            let digest = state.as_ref().map(StateDigest::of);
+            ensure!(found.digest == digest, "{encoding}: {state:?} has the digest of another");
+            let found = found.state;
             ensure!(
                 same(encoding, state.as_ref(), found.as_ref()),
                 "{encoding}: {state:?} became {found:?}"
@@ -96,36 +104,32 @@ async fn keeps_any_bytes(store: &dyn Store) -> Verdict {
 async fn conflicts(store: &dyn Store) -> Verdict {
     let object = object("T", "a");
     let refused = async |expected: Option<Version>, why: &str| -> Verdict {
-        let answer = save_one(store, save(&object, expected, "0")).await?;
+        let answer = commit_one(store, put(&object, expected, "0")).await?;
         ensure!(matches!(answer, Err(Error::Conflict(_))), "{why}: it answered {answer:?}");
         Ok(())
     };
     refused(Some(Version(0)), "no row").await?;
     refused(Some(Version(1)), "no row").await?;
     ensure!(store.load(&object).await?.is_none(), "a conflict made a row");
-    let first = save_one(store, save(&object, None, "1")).await??;
+    let first = commit_one(store, put(&object, None, "1")).await??;
     refused(None, "it is there").await?;
-    let second = save_one(store, save(&object, Some(first), "2")).await??;
+    let second = commit_one(store, put(&object, Some(first), "2")).await??;
     refused(Some(first), "it has changed").await?;
     refused(Some(Version(second.0 + 1)), "it has not got there").await?;
     refused(Some(Version(u64::MAX)), "it will never get there").await?;
     let found = load(store, &object).await?;
     ensure!(found.version == second, "a conflict changed the version: {found:?}");
     ensure!(found.state.as_ref().is_some_and(|s| s.data == "2"), "or the state: {found:?}");
-    store.delete(&object).await?;
+    delete(store, &object).await?;
     refused(Some(second), "it was deleted").await?;
     refused(Some(Version(second.0 + 1)), "it was deleted, and a tombstone is no row").await
 }
 
 async fn fails_alone(store: &dyn Store) -> Verdict {
     let [taken, free, gone] = ["taken", "free", "gone"].map(|id| object("T", id));
-    let version = save_one(store, save(&taken, None, "0")).await??;
+    let version = commit_one(store, put(&taken, None, "0")).await??;
     let answers = store
-        .save(vec![
-            save(&gone, Some(version), "1"),
-            save(&free, None, "1"),
-            save(&taken, None, "1"),
-        ])
+        .commit(vec![put(&gone, Some(version), "1"), put(&free, None, "1"), put(&taken, None, "1")])
         .await?;
     let as_it_should =
         matches!(answers.as_slice(), [Err(Error::Conflict(_)), Ok(_), Err(Error::Conflict(_))]);
@@ -139,31 +143,31 @@ async fn grows(store: &dyn Store) -> Verdict {
     let object = object("T", "phoenix");
     let mut highest = Version(0);
     for life in 0..4 {
-        let mut version = save_one(store, save(&object, None, "0")).await??;
+        let mut version = commit_one(store, put(&object, None, "0")).await??;
         ensure!(version > highest, "life {life} begins at {version:?}, after {highest:?}");
         for _ in 0..life {
-            let next = save_one(store, save(&object, Some(version), "0")).await??;
+            let next = commit_one(store, put(&object, Some(version), "0")).await??;
             ensure!(next > version, "{version:?} became {next:?}");
             version = next;
         }
         highest = version;
-        ensure!(store.delete(&object).await?, "it was there");
+        ensure!(delete(store, &object).await?, "it was there");
     }
     Ok(())
 }
 
 async fn large_batch(store: &dyn Store) -> Verdict {
     let objects: Vec<_> = (0..1003).map(|n| object("T", &format!("{n}"))).collect();
-    let rows = |versions: &[Option<Version>]| -> Vec<Save> {
+    let rows = |versions: &[Option<Version>]| -> Vec<Commit> {
         let numbered = objects.iter().zip(versions).enumerate();
-        numbered.map(|(n, (object, version))| save(object, *version, &n.to_string())).collect()
+        numbered.map(|(n, (object, version))| put(object, *version, &n.to_string())).collect()
     };
-    let made = store.save(rows(&vec![None; objects.len()])).await?;
+    let made = store.commit(rows(&vec![None; objects.len()])).await?;
     ensure!(made.len() == objects.len(), "{} rows got {} answers", objects.len(), made.len());
     let made = made.into_iter().collect::<Result<Vec<_>, _>>()?;
     // Every third is refused; some are new, in the midst of those that changed.
     for object in &objects[500..510] {
-        store.delete(object).await?;
+        delete(store, object).await?;
     }
     let expected: Vec<_> = (0..objects.len())
         .map(|n| match (500..510).contains(&n) {
@@ -172,7 +176,7 @@ async fn large_batch(store: &dyn Store) -> Verdict {
             false => Some(made[n]),
         })
         .collect();
-    let answers = store.save(rows(&expected)).await?;
+    let answers = store.commit(rows(&expected)).await?;
     for (n, answer) in answers.iter().enumerate() {
         let refused = n % 3 == 0 && !(500..510).contains(&n);
         let right = if refused { answer.is_err() } else { answer.is_ok() };
@@ -213,13 +217,13 @@ async fn any_id(store: &dyn Store) -> Verdict {
         &long,
     ];
     for (n, id) in ids.iter().enumerate() {
-        save_one(store, save(&object("T", id), None, &n.to_string())).await??;
+        commit_one(store, put(&object("T", id), None, &n.to_string())).await??;
     }
     for (n, id) in ids.iter().enumerate() {
         let found = load(store, &object("T", id)).await?.state.map(|state| state.data);
         ensure!(found == Some(n.to_string().into()), "`{id}` holds {found:?}, not {n}");
     }
-    ensure!(store.delete(&object("T", "%")).await?, "`%` was there");
+    ensure!(delete(store, &object("T", "%")).await?, "`%` was there");
     let left = store.list(None, "", None, 1000).await?.objects.len();
     ensure!(left == ids.len() - 1, "deleting `%` left {left} of {}", ids.len());
     Ok(())
@@ -232,9 +236,9 @@ async fn large_state(store: &dyn Store) -> Verdict {
     let rows = (0..6).map(|n| {
         let (encoding, data) = states[n % 2].clone();
         let state = Some(State { schema: 1, data });
-        Save { state, encoding, ..save(&object("T", &n.to_string()), None, "") }
+        put_state(&object("T", &n.to_string()), None, encoding, state)
     });
-    for answer in store.save(rows.collect()).await? {
+    for answer in store.commit(rows.collect()).await? {
         answer?;
     }
     for n in 0..6 {
@@ -246,7 +250,7 @@ async fn large_state(store: &dyn Store) -> Verdict {
 
 async fn no_lost_update(store: &dyn Store) -> Verdict {
     let object = object("Counter", "contended");
-    save_one(store, save(&object, None, "0")).await??;
+    commit_one(store, put(&object, None, "0")).await??;
     let won = join_all((0..8).map(|_| count_up(store, &object, 20))).await;
     let won: u64 = won.into_iter().sum::<Result<u64, Violation>>()?;
     let found = load(store, &object).await?.state.map(|state| state.data);
@@ -261,8 +265,8 @@ async fn count_up(store: &dyn Store, object: &ObjectId, tries: u32) -> Result<u6
         let found = load(store, object).await?;
         let data = found.state.map(|state| state.data).unwrap_or_default();
         let value: u64 = serde_json::from_slice(&data).map_err(|e| Violation(e.to_string()))?;
-        let row = save(object, Some(found.version), &(value + 1).to_string());
-        match save_one(store, row).await? {
+        let row = put(object, Some(found.version), &(value + 1).to_string());
+        match commit_one(store, row).await? {
             Ok(_) => won += 1,
             Err(Error::Conflict(_)) => {}
             Err(error) => return Err(error.into()),
@@ -280,16 +284,17 @@ pub(super) async fn survives(subject: &dyn Subject) -> Verdict {
 async fn restarts(subject: &dyn Subject) -> Verdict {
     let [kept, gone] = ["kept", "gone"].map(|id| object("T", id));
     let store = subject.open("restart").await?;
-    let version = save_one(&*store, save(&kept, None, "[1]")).await??;
-    let buried = save_one(&*store, save(&gone, None, "[2]")).await??;
-    store.delete(&gone).await?;
+    claim_shard(&*store).await?;
+    let version = commit_one(&*store, put(&kept, None, "[1]")).await??;
+    let buried = commit_one(&*store, put(&gone, None, "[2]")).await??;
+    delete(&*store, &gone).await?;
     let before = load(&*store, &kept).await?;
     store.close().await?;
     let store = subject.open("restart").await?;
     let after = load(&*store, &kept).await?;
     ensure!(before == after && after.version == version, "{before:?} became {after:?}");
     ensure!(store.load(&gone).await?.is_none(), "what was deleted is there again");
-    let again = save_one(&*store, save(&gone, None, "[3]")).await??;
+    let again = commit_one(&*store, put(&gone, None, "[3]")).await??;
     ensure!(again > buried, "a tombstone was lost: {buried:?}, then {again:?}");
     store.close().await?;
     Ok(())

@@ -37,6 +37,12 @@ pub(super) fn of(error: &sqlx::Error) -> Error {
     }
 }
 
+/// That the database will never take it, if that is what a failure means.
+pub(super) fn refused(error: &sqlx::Error) -> Option<Error> {
+    let refused = of(error);
+    matches!(refused, Error::Refused(_)).then_some(refused)
+}
+
 /// What a failure of the commit itself means.
 pub(super) fn of_commit(error: &sqlx::Error) -> Error {
     match (error, result_code(error)) {
@@ -74,6 +80,7 @@ pub(super) fn named(error: Error, path: &str) -> Error {
         Error::Unavailable(told) => Error::Unavailable(format!("{path}: {told}")),
         other @ (Error::NotFound(_)
         | Error::Conflict(_)
+        | Error::Fenced(_)
         | Error::Refused(_)
         | Error::Unknown(_)
         | Error::NotOurs(_)) => other,

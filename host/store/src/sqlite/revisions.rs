@@ -1,23 +1,10 @@
 //! Writing types: components by digest, their revisions by number.
 
-use bytes::Bytes;
-use sha2::{Digest as _, Sha256};
 use sqlx::SqliteConnection;
 use wasmverse_core::{RevisionNumber, TypeName};
 
-use super::reads::{revision_query, revision_record};
-use crate::{Error, NewRevision, RevisionRecord};
-
-/// Whether `bytes` are what their digest says; if not, what they are.
-pub(super) async fn verify(bytes: Bytes, digest: [u8; 32]) -> Result<(), String> {
-    // Components are large: not on the threads that serve.
-    let hashing = tokio::task::spawn_blocking(move || <[u8; 32]>::from(Sha256::digest(&bytes)));
-    let found = hashing.await.map_err(|error| format!("it could not be hashed: {error}"))?;
-    if found == digest {
-        return Ok(());
-    }
-    Err(format!("its digest is {}, not {}", hex::encode(found), hex::encode(digest)))
-}
+use super::reads::revision_query;
+use crate::{Error, NewRevision, RevisionRecord, rows::RevisionRow};
 
 pub(super) async fn add(
     connection: &mut SqliteConnection,
@@ -42,12 +29,12 @@ pub(super) async fn add(
     .bind(now_micros)
     .execute(&mut *connection)
     .await?;
-    let row = sqlx::query(revision_query!("WHERE type = ? AND digest = ?"))
+    let row: RevisionRow = sqlx::query_as(revision_query!("WHERE type = ? AND digest = ?"))
         .bind(type_name)
         .bind(digest)
         .fetch_one(connection)
         .await?;
-    Ok(revision_record(&row))
+    Ok(row.record())
 }
 
 pub(super) async fn activate(
@@ -55,11 +42,12 @@ pub(super) async fn activate(
     type_name: &TypeName,
     number: RevisionNumber,
 ) -> Result<Result<RevisionRecord, Error>, sqlx::Error> {
-    let found = sqlx::query(revision_query!("WHERE type = ? AND number = ?"))
-        .bind(type_name.as_str())
-        .bind(number.0)
-        .fetch_optional(&mut *connection)
-        .await?;
+    let found: Option<RevisionRow> =
+        sqlx::query_as(revision_query!("WHERE type = ? AND number = ?"))
+            .bind(type_name.as_str())
+            .bind(number.0)
+            .fetch_optional(&mut *connection)
+            .await?;
     let Some(row) = found else {
         return Ok(Err(Error::NotFound(format!("revision {number} of {type_name}"))));
     };
@@ -75,5 +63,5 @@ pub(super) async fn activate(
         .execute(&mut *connection)
         .await?;
     }
-    Ok(revision_record(&row).map(|record| RevisionRecord { active: true, ..record }))
+    Ok(row.record().map(|record| RevisionRecord { active: true, ..record }))
 }

@@ -4,13 +4,23 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use sqlx::{Sqlite, SqliteConnection, pool::PoolConnection};
 use tokio::sync::{mpsc, oneshot};
-use wasmverse_core::{ObjectId, RevisionNumber, TypeName, Version};
+use wasmverse_core::{Epoch, RevisionNumber, ShardId, TypeName, Version};
 
-use super::{failure, open::Opened, revisions, save};
-use crate::{Error, NewRevision, RevisionRecord, metrics};
-
-/// Commands in one transaction.
-const GROUP_LENGTH: usize = 256;
+use super::{
+    claims,
+    commit::{Care, commit},
+    failure,
+    open::Opened,
+    revisions,
+    statements::Statements,
+};
+use crate::{
+    Error, NewRevision, Owner, RevisionRecord,
+    claim::Wanted,
+    group::{Gathering, Weighs, Weight},
+    metrics,
+    prepared::Prepared,
+};
 
 /// Not sqlx's transactions: those count how deep they are, and the count stays wrong for good once
 /// SQLite has rolled back by itself.
@@ -26,63 +36,75 @@ pub(super) enum Command {
     Close,
 }
 
+impl Weighs for Command {
+    fn weight(&self) -> Weight {
+        match self {
+            Self::Write { work: Work::Commit(rows), .. } => {
+                let bytes = rows.iter().map(|row| row.commit.bytes()).sum();
+                Weight { rows: rows.len(), bytes }
+            }
+            Self::Write { .. } | Self::Close => Weight { rows: 1, bytes: 0 },
+        }
+    }
+}
+
 /// Something to be written.
 pub(super) enum Work {
-    Save(Vec<save::Row>),
-    Delete(ObjectId),
+    Commit(Vec<Prepared>),
+    Claim(Owner, Wanted),
     AddRevision(Box<NewRevision>),
     ActivateRevision(TypeName, RevisionNumber),
 }
 
 impl Work {
-    fn rows(&self) -> Option<&[save::Row]> {
+    fn rows(&self) -> Option<&[Prepared]> {
         match self {
-            Self::Save(rows) => Some(rows),
-            Self::Delete(_) | Self::AddRevision(_) | Self::ActivateRevision(..) => None,
+            Self::Commit(rows) => Some(rows),
+            Self::Claim(..) | Self::AddRevision(_) | Self::ActivateRevision(..) => None,
         }
     }
 }
 
 /// What came of it.
 pub(super) enum Done {
-    Saved(Vec<Result<Version, Error>>),
-    Deleted(bool),
+    Committed(Vec<Result<Version, Error>>),
+    Claimed(Result<Vec<(ShardId, Epoch)>, Error>),
     Revision(Result<RevisionRecord, Error>),
 }
 
 impl Done {
-    pub(super) fn saved(self) -> Vec<Result<Version, Error>> {
+    pub(super) fn committed(self) -> Vec<Result<Version, Error>> {
         match self {
-            Self::Saved(rows) => rows,
-            Self::Deleted(_) | Self::Revision(_) => unreachable!("a save is answered by Saved"),
+            Self::Committed(rows) => rows,
+            Self::Claimed(_) | Self::Revision(_) => unreachable!("answered by Committed"),
         }
     }
 
-    pub(super) fn deleted(self) -> bool {
+    pub(super) fn claimed(self) -> Result<Vec<(ShardId, Epoch)>, Error> {
         match self {
-            Self::Deleted(was_there) => was_there,
-            Self::Saved(_) | Self::Revision(_) => unreachable!("a delete is answered by Deleted"),
+            Self::Claimed(epochs) => epochs,
+            Self::Committed(_) | Self::Revision(_) => unreachable!("answered by Claimed"),
         }
     }
 
     pub(super) fn revision(self) -> Result<RevisionRecord, Error> {
         match self {
             Self::Revision(record) => record,
-            Self::Saved(_) | Self::Deleted(_) => unreachable!("answered by Revision"),
+            Self::Committed(_) | Self::Claimed(_) => unreachable!("answered by Revision"),
         }
     }
 }
 
 /// Writes until it is told to close, or nobody is left to tell it anything; then closes the
 /// database, and lets go of the lock last.
-pub(super) async fn run(opened: Opened, mut commands: mpsc::Receiver<Command>) {
-    let statements = save::Statements::new();
-    let mut group = Vec::with_capacity(GROUP_LENGTH);
+pub(super) async fn run(opened: Opened, commands: mpsc::Receiver<Command>) {
+    let statements = Statements::new();
+    let mut commands = Gathering::new(commands);
     let mut open = true;
-    while open && commands.recv_many(&mut group, GROUP_LENGTH).await > 0 {
+    while open && let Some(group) = commands.next().await {
         let mut works = Vec::with_capacity(group.len());
         let mut answers = Vec::with_capacity(group.len());
-        for command in group.drain(..) {
+        for command in group {
             match command {
                 Command::Write { work, answer } if open => {
                     works.push(work);
@@ -101,9 +123,11 @@ pub(super) async fn run(opened: Opened, mut commands: mpsc::Receiver<Command>) {
         }
     }
     commands.close();
-    while let Some(command) = commands.recv().await {
-        if let Command::Write { answer, .. } = command {
-            refuse(answer);
+    while let Some(rest) = commands.next().await {
+        for command in rest {
+            if let Command::Write { answer, .. } = command {
+                refuse(answer);
+            }
         }
     }
     opened.reads.close().await;
@@ -121,35 +145,54 @@ fn refuse(answer: oneshot::Sender<Result<Done, Error>>) {
     let _ = answer.send(Err(failure::closed()));
 }
 
-/// Does all of it in one transaction; if that fails, each by itself, so that none harms another.
+/// Does all of it in one transaction. If the database refuses some row: again, with care. If that
+/// fails, each by itself, so that none harms another.
 async fn write(
     opened: &Opened,
-    statements: &save::Statements,
+    statements: &Statements,
     works: &[Work],
 ) -> Vec<Result<Done, Error>> {
-    let fail = |error: Error| works.iter().map(|_| Err(error.clone())).collect();
     if works.is_empty() {
         return Vec::new();
     }
-    let mut connection = match opened.writes.acquire().await {
-        Ok(connection) => connection,
-        Err(error) => return fail(failure::of(&error)),
+    let mut failed = match attempt(opened, statements, works, Care::Together).await {
+        Ok(done) => return done,
+        Err(failed) => failed,
     };
-    let done = transaction(&mut connection, statements, works).await;
-    if done.is_err() {
-        clean(opened, connection).await;
+    if let Failed::Within(Error::Refused(_)) = failed {
+        failed = match attempt(opened, statements, works, Care::Each).await {
+            Ok(done) => return done,
+            Err(failed) => failed,
+        };
     }
-    match done {
-        Ok(done) => done.into_iter().map(Ok).collect(),
-        Err(Failed::Whole(error)) => fail(error),
-        Err(Failed::Within(error)) if works.len() == 1 => fail(error),
-        Err(Failed::Within(_)) => {
+    match failed {
+        Failed::Within(_) if works.len() > 1 => {
             let mut all = Vec::with_capacity(works.len());
             for work in works {
                 let alone = Box::pin(write(opened, statements, std::slice::from_ref(work)));
                 all.extend(alone.await);
             }
             all
+        }
+        Failed::Within(error) | Failed::Whole(error) => {
+            works.iter().map(|_| Err(error.clone())).collect()
+        }
+    }
+}
+
+async fn attempt(
+    opened: &Opened,
+    statements: &Statements,
+    works: &[Work],
+    care: Care,
+) -> Result<Vec<Result<Done, Error>>, Failed> {
+    let connection = opened.writes.acquire().await;
+    let mut connection = connection.map_err(|error| Failed::Whole(failure::of(&error)))?;
+    match transaction(&mut connection, statements, works, care).await {
+        Ok(done) => Ok(done.into_iter().map(Ok).collect()),
+        Err(failed) => {
+            clean(opened, connection).await;
+            Err(failed)
         }
     }
 }
@@ -196,8 +239,9 @@ impl From<sqlx::Error> for Failed {
 /// One that fails may be left open.
 async fn transaction(
     connection: &mut SqliteConnection,
-    statements: &save::Statements,
+    statements: &Statements,
     works: &[Work],
+    care: Care,
 ) -> Result<Vec<Done>, Failed> {
     let now_micros = now_micros();
     let begun = run_sql(connection, BEGIN).await;
@@ -205,18 +249,18 @@ async fn transaction(
     let mut done = Vec::with_capacity(works.len());
     while let Some(work) = works.get(done.len()) {
         match work {
-            Work::Save(_) => {
-                // With the saves right behind it: one statement for the rows of many callers.
+            Work::Commit(_) => {
+                // With the commits right behind it: one statement for the rows of many callers.
                 let batches = works[done.len()..].iter().map_while(Work::rows);
-                let rows: Vec<&save::Row> = batches.clone().flatten().collect();
-                let saved = save::save(connection, statements, &rows, now_micros).await?;
-                let mut saved = saved.into_iter();
-                let own = |batch: &[save::Row]| saved.by_ref().take(batch.len()).collect();
-                done.extend(batches.map(own).map(Done::Saved));
+                let rows: Vec<&Prepared> = batches.clone().flatten().collect();
+                let answers = commit(connection, statements, &rows, care, now_micros).await?;
+                let mut answers = answers.into_iter();
+                let own = |batch: &[Prepared]| answers.by_ref().take(batch.len()).collect();
+                done.extend(batches.map(own).map(Done::Committed));
             }
-            Work::Delete(object) => {
-                let deleted = save::delete(connection, object, now_micros).await?;
-                done.push(Done::Deleted(deleted));
+            Work::Claim(owner, wanted) => {
+                let claimed = claims::claim(connection, owner, wanted, now_micros).await?;
+                done.push(Done::Claimed(claimed));
             }
             Work::AddRevision(new) => {
                 let added = revisions::add(connection, new, now_micros).await?;

@@ -30,15 +30,41 @@ const WRITE: &[&str] = &[
     "leave",
     "who",
     "breed",
+    "put",
+    "put_and_fail",
+    "remove",
 ];
-const READ_ONLY: &[&str] =
-    &["value", "entries", "label", "born", "peek", "sneak", "overstep", "exists", "ask"];
+const READ_ONLY: &[&str] = &[
+    "value", "entries", "label", "born", "peek", "sneak", "overstep", "exists", "ask", "read",
+    "scan",
+];
 
 /// The methods, for the description.
 pub(crate) fn methods() -> Value {
     let write = WRITE.iter().map(|name| json!({ "name": name }));
     let read_only = READ_ONLY.iter().map(|name| json!({ "name": name, "mode": "read-only" }));
     write.chain(read_only).collect()
+}
+
+/// Keeps, finds and lists values under keys: `[key, value]`, `key`, `[prefix, after, limit]`.
+fn with_storage(context: &Context, act: &str, argument: &Value) -> Result<Value> {
+    let storage = context.storage();
+    match act {
+        "read" => Ok(storage.get(word(argument)?)?.unwrap_or_default()),
+        "remove" => storage.remove(word(argument)?).map(|()| Value::Null),
+        "scan" => {
+            let limit = u32::try_from(number(&argument[2])?).unwrap_or_default();
+            let page = storage.scan(word(&argument[0])?, word(&argument[1])?, limit)?;
+            Ok(page.into_iter().map(|(key, value): (String, Value)| json!([key, value])).collect())
+        }
+        _ => {
+            storage.set(word(&argument[0])?, &argument[1])?;
+            match act {
+                "put" => Ok(Value::Null),
+                _ => Err(Error::new("changed-my-mind", "after putting")),
+            }
+        }
+    }
 }
 
 /// A call of another object.
@@ -114,6 +140,9 @@ pub(crate) fn run(
             Ok(Value::Null)
         }
         "who" => Ok(who(context)),
+        "put" | "put_and_fail" | "remove" | "read" | "scan" => {
+            with_storage(context, act, &argument)
+        }
         _ => with_others(context, act, argument),
     }
 }

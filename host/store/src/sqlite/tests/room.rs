@@ -17,13 +17,8 @@ impl Bounded {
     async fn new() -> Self {
         let (directory, path) = file();
         let opened = open::open(&Place::File(path), SHARDS).await.unwrap();
-        let writes = opened.writes.clone();
-        let (sender, commands) = mpsc::channel(QUEUE_LENGTH);
-        let tasks = TaskTracker::new();
-        let (reads, cluster_id) = (opened.reads.clone(), opened.cluster_id.clone());
-        tasks.spawn(writer::run(opened, commands));
-        tasks.close();
-        let store = SqliteStore { reads, writes: sender, tasks, cluster_id };
+        let store = SqliteStore::of(opened, SHARDS);
+        let writes = store.writes.clone();
         Self { store, writes, _directory: directory }
     }
 

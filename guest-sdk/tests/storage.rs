@@ -1,0 +1,57 @@
+//! Collections in keyed storage, without a platform.
+
+use wasmverse_sdk::{ErrorKind, Log, Map, TestContext};
+
+const STOCK: Map<String, u32> = Map::new("stock");
+const BY_NUMBER: Map<u64, String> = Map::new("by-number");
+const NOTES: Log<String> = Log::new("notes");
+
+#[test]
+fn a_map_keeps_what_is_put_and_lists_it_in_order() {
+    let ctx = TestContext::new("T", "a");
+    assert_eq!(STOCK.get(&ctx, &"nuts".into()).unwrap(), None);
+    for (item, count) in [("nuts", 3), ("bolts", 5), ("nails", 0)] {
+        STOCK.set(&ctx, &item.into(), &count).unwrap();
+    }
+    STOCK.remove(&ctx, &"nails".into()).unwrap();
+    STOCK.remove(&ctx, &"nails".into()).unwrap();
+    assert_eq!(STOCK.get(&ctx, &"nuts".into()).unwrap(), Some(3));
+    assert_eq!(STOCK.all(&ctx).unwrap(), [("bolts".into(), 5), ("nuts".into(), 3)]);
+    assert_eq!(STOCK.page(&ctx, Some(&"bolts".into()), 10).unwrap(), [("nuts".into(), 3)]);
+}
+
+#[test]
+fn numbers_have_their_order_and_names_keep_maps_apart() {
+    let ctx = TestContext::new("T", "a");
+    for number in [100, 9, u64::MAX, 20] {
+        BY_NUMBER.set(&ctx, &number, &number.to_string()).unwrap();
+    }
+    STOCK.set(&ctx, &"x".into(), &1).unwrap();
+    let keys: Vec<u64> = BY_NUMBER.all(&ctx).unwrap().into_iter().map(|(key, _)| key).collect();
+    assert_eq!(keys, [9, 20, 100, u64::MAX]);
+}
+
+#[test]
+fn a_log_counts_its_entries_and_forgets_the_earliest() {
+    let ctx = TestContext::new("T", "a");
+    assert_eq!(NOTES.last(&ctx).unwrap(), 0);
+    assert!(NOTES.latest(&ctx, 3).unwrap().is_empty());
+    for number in 1..=25 {
+        assert_eq!(NOTES.append(&ctx, &number.to_string()).unwrap(), number);
+        NOTES.keep_latest(&ctx, 10).unwrap();
+    }
+    let seqs = |page: Vec<(u64, String)>| -> Vec<u64> {
+        assert!(page.iter().all(|(seq, text)| seq.to_string() == *text));
+        page.into_iter().map(|(seq, _)| seq).collect()
+    };
+    assert_eq!(seqs(NOTES.latest(&ctx, 3).unwrap()), [23, 24, 25]);
+    assert_eq!(seqs(NOTES.after(&ctx, 0, 2).unwrap()), [16, 17]);
+    assert_eq!(seqs(NOTES.latest(&ctx, 100).unwrap()), (16..=25).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_read_only_turn_reads_and_writes_nothing() {
+    let ctx = TestContext::new("T", "a").in_read_only();
+    assert_eq!(NOTES.last(&ctx).unwrap(), 0);
+    assert_eq!(NOTES.append(&ctx, &"x".into()).unwrap_err().kind(), ErrorKind::Denied);
+}

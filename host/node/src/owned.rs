@@ -1,0 +1,89 @@
+//! The shards that this node owns: claimed in the store when it starts, so that whoever owned them
+//! before can write no more, and the one way by which it writes object data.
+
+use std::time::Instant;
+
+use tokio::sync::watch;
+use wasmverse_core::{Epoch, ShardCount, ShardId, Version};
+use wasmverse_store::{self as store, Commit, Owner, Store};
+
+use crate::{host::Host, node::Node};
+
+/// What this node owns.
+pub(crate) struct Owned {
+    /// By shard.
+    epochs: Box<[Epoch]>,
+    /// Why it writes no more: somebody else has claimed what it owns.
+    fenced: watch::Sender<Option<String>>,
+}
+
+impl Owned {
+    /// Claims all shards, with higher epochs than anybody had before.
+    ///
+    /// # Errors
+    /// As the store.
+    pub(crate) async fn claim(
+        store: &dyn Store,
+        node: &str,
+        shards: ShardCount,
+    ) -> Result<Self, store::Error> {
+        let incarnation = format!("{:032x}", rand::random::<u128>());
+        let owner = Owner { node: node.to_owned(), incarnation };
+        let all = (0..shards.get()).map(|shard| (ShardId(shard), Epoch(0))).collect();
+        let mut epochs = vec![Epoch(0); usize::from(shards.get())].into_boxed_slice();
+        for (shard, epoch) in store.claim(owner, all).await? {
+            epochs[usize::from(shard.0)] = epoch;
+        }
+        Ok(Self { epochs, fenced: watch::Sender::default() })
+    }
+}
+
+impl Node {
+    /// Why this node writes no more: somebody else has claimed its shards; none: it does.
+    pub fn fenced(&self) -> watch::Receiver<Option<String>> {
+        self.0.owned.fenced.subscribe()
+    }
+}
+
+impl Host {
+    /// The epoch in which this node owns a shard.
+    pub(crate) fn epoch(&self, shard: ShardId) -> Epoch {
+        self.owned.epochs[usize::from(shard.0)]
+    }
+
+    /// Writes what one turn changed, together with what others write meanwhile.
+    pub(crate) async fn write(&self, commit: Commit) -> Result<Version, store::Error> {
+        let began = Instant::now();
+        let answers = self.store.commit(vec![commit]).await;
+        self.metrics.commit_time.record(began.elapsed());
+        let answer = answers.and_then(|answers| {
+            let own = answers.into_iter().next();
+            own.unwrap_or_else(|| Err(store::Error::Unknown("no answer came".to_owned())))
+        });
+        match &answer {
+            Ok(_) => self.metrics.commits.increment(1),
+            Err(error) => {
+                self.metrics.commits_failed.increment(1);
+                self.note_fence(error);
+            }
+        }
+        answer
+    }
+
+    /// Being fenced once is enough to know that somebody else is the owner.
+    pub(crate) fn note_fence(&self, error: &store::Error) {
+        if !matches!(error, store::Error::Fenced(_)) {
+            return;
+        }
+        let told = "another process has claimed this store: only one node may use it without a \
+                    cluster; stop this one";
+        let is_news = self.owned.fenced.send_if_modified(|known| {
+            let is_news = known.is_none();
+            known.get_or_insert_with(|| told.to_owned());
+            is_news
+        });
+        if is_news {
+            tracing::error!("{told}");
+        }
+    }
+}

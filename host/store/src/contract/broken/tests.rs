@@ -1,0 +1,93 @@
+//! Every fault is found, by random histories and by a named case.
+
+use super::*;
+
+struct BrokenStores(Fault);
+
+impl Subject for BrokenStores {
+    fn open<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<Arc<dyn Store>, Error>> {
+        async move {
+            let inner = Arc::new(SqliteStore::open(Place::Memory, 8).await?);
+            let (rows, forgotten) = (Mutex::default(), Mutex::default());
+            let storage = Overlay::default();
+            Ok(Arc::new(Broken { inner, fault: self.0, rows, forgotten, storage })
+                as Arc<dyn Store>)
+        }
+        .boxed()
+    }
+
+    fn survives(&self) -> bool {
+        false
+    }
+}
+
+async fn history(fault: Fault) -> Result<(), crate::contract::Violation> {
+    check_histories(&BrokenStores(fault), 1..4, 200).await
+}
+
+#[tokio::test]
+async fn a_store_without_a_fault_passes() {
+    history(Fault::Nothing).await.unwrap();
+}
+
+#[tokio::test]
+async fn random_histories_find_every_fault_and_tell_their_seed() {
+    for fault in [
+        Fault::DropsSaves,
+        Fault::ForgetsTombstones,
+        Fault::SavesOverConflicts,
+        Fault::LosesEmptiness,
+        Fault::ListsByPattern,
+        Fault::KnowsNoMore,
+        Fault::KeepsTheDeleted,
+        Fault::ActivatesUploads,
+        Fault::ChecksNoEpoch,
+        Fault::RepeatsEpochs,
+        Fault::CommitsStorageApart,
+        Fault::KeepsStorageOfTheDeleted,
+        Fault::UnsetsNothing,
+        Fault::CountsNoTouches,
+    ] {
+        let found = history(fault).await.expect_err(&format!("{fault:?} was not found"));
+        let told = found.to_string();
+        assert!(told.contains("seed ") && told.contains(", step "), "{fault:?}: {told}");
+    }
+}
+
+#[tokio::test]
+async fn the_named_cases_find_faults_and_tell_the_claim() {
+    for (fault, claim) in [
+        (Fault::DropsSaves, "no state is not the same as empty state"),
+        (Fault::ForgetsTombstones, "a version only grows"),
+        (Fault::SavesOverConflicts, "a row that is not as expected is a conflict"),
+        (Fault::LosesEmptiness, "no state is not the same as empty state"),
+        (Fault::ListsByPattern, "a prefix is taken at its word"),
+        (Fault::KnowsNoMore, "pages together are the whole list"),
+        (Fault::KeepsTheDeleted, "what was saved is loaded"),
+        (Fault::ActivatesUploads, "stored is not active"),
+        (Fault::ChecksNoEpoch, "a row that is refused changes neither state nor storage"),
+        (Fault::RepeatsEpochs, "each claim raises the epoch"),
+        (Fault::CommitsStorageApart, "a row without a living object cannot be touched"),
+        (Fault::KeepsStorageOfTheDeleted, "an object may stand in a batch more than once"),
+        (Fault::UnsetsNothing, "an object may stand in a batch more than once"),
+        (Fault::CountsNoTouches, "what is expected decides, and a version counts the writes"),
+    ] {
+        let found = check_cases(&BrokenStores(fault)).await;
+        let found = found.expect_err(&format!("{fault:?} was not found")).to_string();
+        assert!(found.contains(claim), "{fault:?}: {found}");
+    }
+}
+
+#[test]
+fn json_is_compared_by_meaning_and_all_else_by_bytes() {
+    let state = |text: &'static str| Some(State { schema: 1, data: text.into() });
+    let same = |encoding, left, right| {
+        crate::contract::same(encoding, state(left).as_ref(), state(right).as_ref())
+    };
+    use wasmverse_core::Encoding::{Bytes, Json};
+    assert!(same(Json, "{\"a\":1,\"b\":2}", "{\"b\": 2, \"a\": 1}"));
+    assert!(!same(Json, "{\"a\":1}", "{\"a\":2}"));
+    assert!(!same(Json, "{", "{ "));
+    assert!(!same(Bytes, "{}", "{ }"));
+    assert!(!crate::contract::same(Json, None, state("").as_ref()));
+}

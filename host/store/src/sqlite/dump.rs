@@ -1,0 +1,76 @@
+//! All that is stored: counted, read, and filled in.
+
+use sqlx::{Connection as _, SqliteConnection};
+
+use super::{SqliteStore, failure};
+use crate::{
+    dump::{Status, tables::tables},
+    prepared::is_json,
+};
+
+tables!(SqliteConnection, failure::of, "state_json", "$7");
+
+pub(super) async fn status(store: &SqliteStore) -> Result<Status, Error> {
+    let counted = async {
+        let mut transaction = store.reads.begin().await?;
+        let (cluster_id, shards): (String, i64) =
+            sqlx::query_as("SELECT cluster_id, shards FROM meta")
+                .fetch_one(&mut *transaction)
+                .await?;
+        let schema = sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations")
+            .fetch_one(&mut *transaction)
+            .await?;
+        let objects: Vec<(String, i64)> = sqlx::query_as(
+            "SELECT type, count(*) FROM objects WHERE deleted = 0 GROUP BY type ORDER BY type",
+        )
+        .fetch_all(&mut *transaction)
+        .await?;
+        let (claimed, storage_keys, bytes): (i64, i64, i64) = sqlx::query_as(
+            "SELECT (SELECT count(*) FROM shards), (SELECT count(*) FROM storage), \
+             (SELECT page_count * page_size FROM pragma_page_count, pragma_page_size)",
+        )
+        .fetch_one(&mut *transaction)
+        .await?;
+        let objects = objects.into_iter().map(|(name, count)| (name, count.unsigned_abs()));
+        Ok(Status {
+            database: "sqlite",
+            cluster_id,
+            shards: u16::try_from(shards).map_err(|error| sqlx::Error::Decode(error.into()))?,
+            schema,
+            claimed: claimed.unsigned_abs(),
+            objects: objects.collect(),
+            storage_keys: storage_keys.unsigned_abs(),
+            bytes: bytes.unsigned_abs(),
+        })
+    };
+    counted.await.map_err(|error: sqlx::Error| failure::of(&error))
+}
+
+pub(super) async fn dump(
+    store: &SqliteStore,
+    into: mpsc::Sender<Result<Record, Error>>,
+) -> Result<(), Error> {
+    let origin = status(store).await?;
+    let origin = Origin { cluster_id: origin.cluster_id, shards: origin.shards };
+    let transaction = store.reads.begin().await;
+    let mut transaction = transaction.map_err(|error| failure::of(&error))?;
+    match send_all(&mut transaction, origin, &into).await {
+        Ok(()) | Err(Stop::Gone) => Ok(()),
+        Err(stop) => Err(stop.error(failure::of)),
+    }
+}
+
+/// On the writer's own connection: whatever else is to be written waits.
+pub(super) async fn restore(
+    store: &SqliteStore,
+    from: mpsc::Receiver<Record>,
+) -> Result<(), Error> {
+    let failed = |error: sqlx::Error| failure::of(&error);
+    let mut connection = store.writes.acquire().await.map_err(failed)?;
+    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
+    if !is_empty(&mut transaction).await.map_err(failed)? {
+        return Err(Error::NotOurs("this store is not empty: import into a new one".to_owned()));
+    }
+    take_all(&mut transaction, from, store.shards, is_json).await?;
+    transaction.commit().await.map_err(|error| failure::of_commit(&error))
+}

@@ -1,0 +1,163 @@
+//! Durable objects: what is acknowledged is kept, what failed never was, storage and state agree.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use wasmverse_core::ErrorKind;
+use wasmverse_node::ObjectState::{Live, Stored};
+
+use crate::world::{World, durability, eventually};
+
+const A: &str = "Chameleon/a";
+
+async fn durable() -> World {
+    let world = World::with(|_| {}).await;
+    world.describe(durability("durable")).await;
+    world
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_answered_is_in_the_store() {
+    let folder = tempfile::tempdir().unwrap();
+    {
+        let world = World::at(&folder, |_| {}).await;
+        world.describe(durability("durable")).await;
+        for n in 1..=5 {
+            assert_eq!(world.call(A, "add", json!(1)).await.unwrap(), json!(n));
+        }
+        world.call(A, "put", json!(["k", [1, null]])).await.unwrap();
+        // A stop saves periodic objects alone: what is durable is in the store already.
+        world.node.stop().await;
+    }
+    let world = World::at(&folder, |_| {}).await;
+    assert_eq!(world.call(A, "value", Value::Null).await.unwrap(), json!(5));
+    assert_eq!(world.call(A, "read", json!("k")).await.unwrap(), json!([1, null]));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_turn_that_failed_or_trapped_never_was() {
+    let world = durable().await;
+    world.call(A, "add", json!(5)).await.unwrap();
+    world.call(A, "put", json!(["k", 1])).await.unwrap();
+    for (method, argument) in
+        [("add_and_fail", json!(7)), ("add_and_trap", json!(7)), ("put_and_fail", json!(["k", 2]))]
+    {
+        world.call(A, method, argument).await.unwrap_err();
+        assert_eq!(world.call(A, "value", Value::Null).await.unwrap(), json!(5), "{method}");
+        assert_eq!(world.call(A, "read", json!("k")).await.unwrap(), json!(1), "{method}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_failed_turn_that_changed_nothing_leaves_the_instance_alone() {
+    let world = durable().await;
+    world.call(A, "add", json!(5)).await.unwrap();
+    let born = world.call(A, "born", Value::Null).await.unwrap();
+    let refused = world.call(A, "fail", json!("no")).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Application);
+    assert_eq!(world.call(A, "born", Value::Null).await.unwrap(), born);
+    world.call(A, "add_and_fail", json!(1)).await.unwrap_err();
+    assert_eq!(world.call(A, "value", Value::Null).await.unwrap(), json!(5));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_turn_that_changed_nothing_writes_nothing() {
+    let world = durable().await;
+    world.call(A, "add", json!(5)).await.unwrap();
+    let object = A.parse().unwrap();
+    let before = world.node.get(&object).await.unwrap().unwrap().updated_at_micros;
+    world.call(A, "add", json!(0)).await.unwrap();
+    world.call(A, "value", Value::Null).await.unwrap();
+    assert_eq!(world.node.get(&object).await.unwrap().unwrap().updated_at_micros, before);
+    world.call(A, "add", json!(1)).await.unwrap();
+    assert!(world.node.get(&object).await.unwrap().unwrap().updated_at_micros > before);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_turn_sees_what_it_wrote_and_pages_end() {
+    let world = durable().await;
+    for n in 0..25 {
+        world.call(A, "put", json!([format!("k/{n:02}"), n])).await.unwrap();
+    }
+    world.call(A, "remove", json!("k/03")).await.unwrap();
+    assert_eq!(world.call(A, "read", json!("k/03")).await.unwrap(), Value::Null);
+    let (mut seen, mut after) = (Vec::new(), String::new());
+    loop {
+        let page = world.call(A, "scan", json!(["k/", after, 10])).await.unwrap();
+        let Some(last) = page.as_array().unwrap().last() else { break };
+        after = last[0].as_str().unwrap().to_owned();
+        seen.extend(page.as_array().unwrap().iter().map(|pair| pair[1].as_u64().unwrap()));
+    }
+    assert_eq!(seen, (0..25).filter(|n| *n != 3).collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_delete_takes_state_and_storage_whether_the_object_is_live_or_not() {
+    for sleeps in [false, true] {
+        let world = World::with(|config| {
+            config.node.idle = if sleeps { Duration::from_millis(20) } else { Duration::ZERO };
+        })
+        .await;
+        world.describe(durability("durable")).await;
+        world.call(A, "add", json!(5)).await.unwrap();
+        world.call(A, "put", json!(["k", 1])).await.unwrap();
+        if sleeps {
+            world.until(A, Some(Stored)).await;
+        }
+        world.delete(A).await.unwrap();
+        assert_eq!(world.state(A).await, None);
+        assert_eq!(world.call(A, "value", Value::Null).await.unwrap(), json!(0), "{sleeps}");
+        assert_eq!(world.call(A, "read", json!("k")).await.unwrap(), Value::Null, "{sleeps}");
+    }
+    // It deletes itself, too.
+    let world = durable().await;
+    world.call(A, "add", json!(1)).await.unwrap();
+    world.call(A, "leave", Value::Null).await.unwrap();
+    assert_eq!(world.call(A, "value", Value::Null).await.unwrap(), json!(0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn storage_is_for_durable_types_in_turns_that_may_write() {
+    for other in ["volatile", "periodic"] {
+        let world = World::with(|_| {}).await;
+        world.describe(durability(other)).await;
+        for (method, argument) in [("put", json!(["k", 1])), ("read", json!("k"))] {
+            let refused = world.call(A, method, argument).await.unwrap_err();
+            assert_eq!(refused.kind(), ErrorKind::Denied, "{other}");
+        }
+    }
+    let world = durable().await;
+    for (method, argument) in [
+        ("put", json!(["", 1])),
+        ("put", json!(["x".repeat(1025), 1])),
+        ("put", json!(["a\u{0}b", 1])),
+        ("put", json!(["k", "x".repeat(5 << 20)])),
+    ] {
+        let refused = world.call(A, method, argument).await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::InvalidArgument, "{refused}");
+    }
+    assert_eq!(world.state(A).await, Some(Live), "and it serves on");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_object_whose_type_becomes_durable_is_kept_from_then_on() {
+    for before in ["volatile", "periodic"] {
+        let folder = tempfile::tempdir().unwrap();
+        {
+            let world = World::at(&folder, |_| {}).await;
+            world.describe(durability(before)).await;
+            world.call(A, "add", json!(5)).await.unwrap();
+            world.describe(durability("durable")).await;
+            eventually("it has changed over, and is in the store", || async {
+                let object = A.parse().unwrap();
+                world.node.get(&object).await.unwrap().unwrap().updated_at_micros > 0
+            })
+            .await;
+            assert_eq!(world.call(A, "value", Value::Null).await.unwrap(), json!(5));
+            world.node.stop().await;
+        }
+        let world = World::at(&folder, |_| {}).await;
+        let value = world.call(A, "value", Value::Null).await;
+        assert_eq!(value.unwrap(), json!(5), "{before}");
+    }
+}
