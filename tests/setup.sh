@@ -63,6 +63,11 @@ browser() {
   command -v chromium >/dev/null || debian chromium
 }
 
+# A real database server for the tests, which start one of their own from it.
+postgres() {
+  ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || debian postgresql
+}
+
 command -v cargo >/dev/null || fail "no cargo; install Rust with rustup: https://rustup.rs"
 command -v cc >/dev/null || debian gcc libc6-dev
 wasm_target
@@ -72,4 +77,5 @@ if [ "${1:-build}" = test ]; then
   command -v curl >/dev/null || debian curl
   python
   browser
+  postgres
 fi

@@ -178,8 +178,8 @@ async fn an_upload_that_is_only_stored_changes_nothing() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_refused_upload_says_why_and_what_to_do() {
     let world = World::new().await;
-    let durable = chameleon(&json!({ "describe": { "type": "C", "durability": "durable" } }));
-    for bytes in [bytes::Bytes::from_static(b"\0asm junk"), durable] {
+    let eternal = chameleon(&json!({ "describe": { "type": "C", "durability": "eternal" } }));
+    for bytes in [bytes::Bytes::from_static(b"\0asm junk"), eternal] {
         let error = world.node.upload(bytes, "tests", true).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{error}");
         let names: Vec<_> = error.attributes().iter().map(|(name, _)| name.as_str()).collect();

@@ -97,13 +97,13 @@ fn a_deploy_reports_who_moved_and_who_stayed() {
     assert!(told.contains("want me to refuse") && told.contains('v'), "{second:?}");
     let label = typed(&dev, &["call", "Thing/w", "label"]);
     assert_eq!(label.out.trim(), "\"two\"", "{label:?}");
-    let durable = folder.join("durable.wasm");
-    let describe = json!({ "type": "Thing", "durability": "durable" });
-    fs::write(&durable, chameleon(&json!({ "describe": describe }))).unwrap();
-    let refused = typed(&dev, &["deploy", durable.to_str().unwrap(), "--json"]);
+    let eternal = folder.join("eternal.wasm");
+    let describe = json!({ "type": "Thing", "durability": "eternal" });
+    fs::write(&eternal, chameleon(&json!({ "describe": describe }))).unwrap();
+    let refused = typed(&dev, &["deploy", eternal.to_str().unwrap(), "--json"]);
     assert_eq!(refused.code, Some(1), "{refused:?}");
     assert_eq!(refused.json()["error"]["code"], "invalid-argument", "{refused:?}");
-    assert!(refused.err.contains("durable"), "{refused:?}");
+    assert!(refused.err.contains("eternal"), "{refused:?}");
 }
 
 #[test]

@@ -64,10 +64,10 @@ async fn a_refused_revision_of_a_live_type_leaves_it_running() {
     let cluster = Cluster::start().await;
     cluster.deploy_chameleon(json!({ "type": "Thing", "revision": "good" })).await;
     cluster.http.ok("Thing/a", "add", 5).await;
-    let bad = json!({ "describe": { "type": "Thing", "durability": "durable" } });
+    let bad = json!({ "describe": { "type": "Thing", "durability": "eternal" } });
     let answer = cluster.http.upload(chameleon(&bad)).await;
     assert_eq!(answer.status, 400, "{answer}");
-    assert!(answer.message().contains("durable"), "{answer}");
+    assert!(answer.message().contains("eternal"), "{answer}");
     assert_eq!(cluster.http.ok("Thing/a", "label", ()).await, json!("good"));
     assert_eq!(cluster.http.ok("Thing/a", "value", ()).await, json!(5));
 }

@@ -283,7 +283,6 @@ mod tests {
             (r#"{"type":"T","schema":-1}"#.into(), "`schema`"),
             (r#"{"type":"T","schema":"1"}"#.into(), "`schema`"),
             (r#"{"type":"T","durability":"forever"}"#.into(), "`durability`"),
-            (r#"{"type":"T","durability":"durable"}"#.into(), "durable store"),
             (r#"{"type":"T","encoding":"xml"}"#.into(), "`encoding`"),
             (r#"{"type":"T","activation":true}"#.into(), "`activation`"),
             (r#"{"type":"T","doc":null}"#.into(), "`doc`"),
@@ -327,13 +326,6 @@ mod tests {
         for word in Durability::WORDS {
             assert!(refusal.cause.contains(word), "{refusal}");
         }
-    }
-
-    #[test]
-    fn durable_types_are_taken_where_there_is_a_store_for_them() {
-        let config = Config { durable: true, ..Config::default() };
-        let spec = super::parse(r#"{"type":"T","durability":"durable"}"#.into(), &config).unwrap();
-        assert_eq!(spec.durability, Durability::Durable);
     }
 
     #[test]

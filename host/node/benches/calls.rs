@@ -64,7 +64,7 @@ async fn on_a_worker(node: Node, times: u64, call: Call) -> Duration {
 
 async fn start() -> Node {
     let mut config = Config::default();
-    config.store.url = Some("sqlite::memory:".to_owned());
+    config.store.url = wasmverse_daemon::config::Secret::find("sqlite::memory:").ok();
     config.store.data_dir = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("bench");
     let node = Node::start(config, Shutdown::new()).await.expect("the node starts");
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/c/golden.wasm");

@@ -250,7 +250,7 @@ impl Saver {
                     inner.exists = true;
                 }
                 Err(store::Error::Conflict(_) | store::Error::Fenced(_)) => {
-                    inner.wanted.overtaken = true
+                    inner.wanted.overtaken = true;
                 }
                 Err(error) => {
                     inner.dirty = true;

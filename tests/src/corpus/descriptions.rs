@@ -17,7 +17,6 @@ pub fn all() -> Vec<Ill> {
         ("a type that is no string", r#"{"type":7}"#, &["type"]),
         ("a key nobody knows", r#"{"type":"T","colour":"red"}"#, &["colour"]),
         ("a key almost right", r#"{"type":"T","durabilty":"volatile"}"#, &["durability"]),
-        ("durable before its time", r#"{"type":"T","durability":"durable"}"#, &["durable"]),
         ("a durability nobody knows", r#"{"type":"T","durability":"eternal"}"#, &["eternal"]),
         ("an encoding nobody knows", r#"{"type":"T","encoding":"xml"}"#, &["xml"]),
         ("an activation nobody knows", r#"{"type":"T","activation":"lazy"}"#, &["lazy"]),

@@ -8,6 +8,7 @@ use tokio::net::{TcpListener, TcpSocket};
 use tokio_util::sync::CancellationToken;
 use wasmverse_daemon::{
     Shutdown,
+    config::Secret,
     metrics::{self, Metrics},
     ops,
 };
@@ -75,7 +76,7 @@ impl System {
     pub(crate) fn state(&self) -> &str {
         let store = &self.settings.node.store;
         let folder = store.data_dir.to_str().unwrap_or("?");
-        match store.url.as_ref().map(|url| url.expose()) {
+        match store.url.as_ref().map(Secret::expose) {
             None => folder,
             Some(url) if url.starts_with("sqlite:") => url,
             // It may hold a password.

@@ -127,8 +127,8 @@ async fn a_component_that_does_not_describe_itself_well_is_refused() {
     engine.load(doing(busy)).await.unwrap();
     check(guest::component(&Guest::describing("not json")), &["not JSON"]).await;
     check(guest::component(&Guest::describing("\u{0}\u{1}")), &["not JSON"]).await;
-    let durable = r#"{"type":"T","durability":"durable"}"#;
-    check(guest::component(&Guest::describing(durable)), &["durable store", "periodic"]).await;
+    let eternal = r#"{"type":"T","durability":"eternal"}"#;
+    check(guest::component(&Guest::describing(eternal)), &["eternal", "periodic"]).await;
     let reserved = r#"{"type":"T","methods":[{"name":"on_client_gone"}]}"#;
     engine.load(guest::component(&Guest::describing(reserved))).await.unwrap();
 }

@@ -175,7 +175,7 @@ async fn storage_is_denied_and_says_why() {
     let report = Bench::new().await.invoke("keyed", b"").await;
     let error = failure(&report);
     assert_eq!(error.kind(), ErrorKind::Denied);
-    assert!(error.message().contains("durable store"), "{error}");
+    assert!(error.message().contains("durable types"), "{error}");
 }
 
 #[tokio::test]

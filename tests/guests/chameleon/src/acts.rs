@@ -30,6 +30,7 @@ const WRITE: &[&str] = &[
     "leave",
     "who",
     "breed",
+    "count_twice",
     "put",
     "put_and_fail",
     "remove",
@@ -140,6 +141,11 @@ pub(crate) fn run(
             Ok(Value::Null)
         }
         "who" => Ok(who(context)),
+        "count_twice" => {
+            me.kept.value += number(&argument)?;
+            context.storage().set("count", &me.kept.value)?;
+            Ok(json!(me.kept.value))
+        }
         "put" | "put_and_fail" | "remove" | "read" | "scan" => {
             with_storage(context, act, &argument)
         }
