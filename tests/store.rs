@@ -1,6 +1,6 @@
 //! The store on a real PostgreSQL: the contract, and what happens when the server, the network or
-//! a node fails in the midst of it. `SERVER` is whatever server there is; tests that hurt theirs
-//! start one of their own.
+//! a node fails in the midst of it. Tests that hurt a server start one of their own; the others share
+//! the one that `WASMVERSE_TEST_POSTGRES` names, if it is set.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 

@@ -1,6 +1,7 @@
 //! Claims about commits: what is expected, what changes, all of it or nothing.
 
 use bytes::Bytes;
+use futures_util::future::join_all;
 use wasmverse_core::{ObjectId, Version};
 
 use super::{
@@ -15,6 +16,7 @@ pub(super) const CASES: &[Case] = &[
     case!("what is not there can be deleted, and that writes nothing", deletes_nothing),
     case!("an object may stand in a batch more than once, in order", twice),
     case!("a row that is refused changes neither state nor storage", all_or_nothing),
+    case!("what expects anything is never a conflict, however many write at once", at_once),
     case!("rows that the store refuses harm no other of their batch", refused_alone),
     case!("an object that is made again begins with nothing", made_again),
     case!("a save or delete without an owner is written all the same", without_owner),
@@ -137,6 +139,20 @@ async fn twice(store: &dyn Store) -> Verdict {
     ensure!(store.storage_get(&a, "k").await?.is_none(), "it holds what was deleted");
     ensure!(store.storage_get(&b, "k").await?.is_none(), "the last one unset it");
     ensure!(store.storage_get(&b, "l").await?.is_some(), "the last one set it");
+    Ok(())
+}
+
+async fn at_once(store: &dyn Store) -> Verdict {
+    for round in 0..10 {
+        let object = object("T", &round.to_string());
+        let writers = (0..8).map(|_| store.commit(vec![put_over(&object, Expected::Any, "1")]));
+        let mut versions = Vec::new();
+        for answer in join_all(writers).await {
+            versions.push(answer?.remove(0)?.0);
+        }
+        versions.sort_unstable();
+        ensure!(versions.iter().copied().eq(1..=8), "they got the versions {versions:?}");
+    }
     Ok(())
 }
 

