@@ -52,7 +52,7 @@ impl Site {
         let gate = Process::start(&mut command, &folder.path().join("gate.log"));
         let http = Http::new(format!("http://{http}"));
         let site = Self { folder, node, store, http, _gate: gate, _databases: databases };
-        let process = site.node(None).await;
+        let process = site.begin(None);
         let describe = json!({ "type": "Chameleon", "durability": "durable" });
         eventually("the chameleon is deployed", async || {
             let component = chameleon(&json!({ "describe": describe }));
@@ -65,8 +65,14 @@ impl Site {
         (site, process)
     }
 
-    /// Starts the node, which dies at that step if one is named (`STEP:COUNT`).
+    /// Starts the node again, which dies at that step if one is named (`STEP:COUNT`).
     pub(crate) async fn node(&self, dies_at: Option<&str>) -> Process {
+        let process = self.begin(dies_at);
+        self.ready().await;
+        process
+    }
+
+    fn begin(&self, dies_at: Option<&str>) -> Process {
         let mut command = Command::new(program("wasmverse-node"));
         command.current_dir(self.folder.path()).args(["--listen", &self.node.to_string()]);
         command.env("WASMVERSE_NODE__OPS_LISTEN", free_address().to_string());
@@ -77,20 +83,15 @@ impl Site {
         if let Some(step) = dies_at {
             command.env("WASMVERSE_FAILPOINT", step);
         }
-        let process = Process::start(&mut command, &self.folder.path().join("node.log"));
-        if dies_at.is_none() {
-            self.ready().await;
-        }
-        process
+        Process::start(&mut command, &self.folder.path().join("node.log"))
     }
 
+    /// Waits until the node is asked, by what is no turn: turns pass the steps.
     async fn ready(&self) {
+        let path = path_of("Chameleon/nobody");
         eventually("the node answers", async || {
-            let answer =
-                self.http.try_request(reqwest::Method::GET, "/v1/types", "", &[]).await.ok()?;
-            let known = answer.status.is_success() && answer.json()["types"] != json!([]);
-            let call = self.try_call("Chameleon/nobody", "value", Value::Null).await;
-            (known && call.1 == Fate::Acknowledged).then_some(())
+            let answer = self.http.try_request(reqwest::Method::GET, &path, "", &[]).await.ok()?;
+            (answer.status == 404).then_some(())
         })
         .await;
     }
