@@ -125,6 +125,41 @@ fn bench_measures_what_it_calls() {
 }
 
 #[test]
+fn listen_prints_what_its_session_is_pushed() {
+    let dev = started();
+    let path = dev.folder.path().join("thing.wasm");
+    fs::write(&path, chameleon(&json!({ "describe": { "type": "Thing" } }))).unwrap();
+    typed(&dev, &["deploy", path.to_str().unwrap()]);
+    for url in [dev.http.url.clone(), format!("grpc://{}", dev.grpc)] {
+        let listen = |words: &[&str], log: &str| {
+            let mut command = Command::new(program("wasmverse"));
+            command.arg("listen").args(words).env("WASMVERSE_URL", &url);
+            Process::start(&mut command, &dev.folder.path().join(log))
+        };
+        let (all, picky) = (listen(&["--json"], "all"), listen(&["--event", "other"], "picky"));
+        let client = eventually_sync("it says who it is", || {
+            let first: Value = serde_json::from_str(all.printed().lines().next()?).ok()?;
+            Some(first["client_id"].as_str()?.to_owned())
+        });
+        eventually_sync("the other one, too", || {
+            picky.printed().starts_with("listening as").then_some(())
+        });
+        let argument = json!(client).to_string();
+        let pushed = typed(&dev, &["call", "Thing/a", "push", &argument]);
+        assert_eq!(pushed.code, Some(0), "{pushed:?}");
+        typed(&dev, &["call", "Thing/a", "broadcast", "\"to\\u001b[2Jall\""]);
+        eventually_sync("it is pushed both", || {
+            let printed = all.printed();
+            (printed.contains(&client) && printed.contains("2Jall")).then_some(())
+        });
+        let events = all.printed().lines().filter(|line| line.contains(r#""op":"push""#)).count();
+        assert_eq!(events, 2, "{}", all.printed());
+        assert!(!picky.printed().contains("all"), "{}", picky.printed());
+        assert!(!all.printed().contains('\u{1b}'), "{}", all.printed());
+    }
+}
+
+#[test]
 fn logs_follow_an_object() {
     let dev = started();
     let path = dev.folder.path().join("thing.wasm");

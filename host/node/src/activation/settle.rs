@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use wasmverse_core::{CallError, Durability, Reply};
+use wasmverse_core::{CallError, Durability, Reply, Version};
 use wasmverse_engine::Leaving;
 use wasmverse_store::{self as store, Change, Commit, Expected};
 
@@ -91,11 +91,17 @@ impl Activation {
     /// Removes the object with all its state. A good end also if there was none.
     pub(super) async fn erase(&mut self) -> Result<(), CallError> {
         let _ = self.entry.saved().await;
-        if self.may_have_row() {
-            let deleted = self.host.write(self.commit_of(Expected::Any, Change::Delete)).await;
-            if let Err(error) = deleted {
-                if matches!(error, store::Error::Unknown(_)) {
+        if self.may_have_row()
+            && let Some(version) = self.row_version().await.map_err(|error| unstored(&error))?
+        {
+            let delete = self.commit_of(Expected::Version(version), Change::Delete);
+            if let Err(error) = self.host.write(delete).await {
+                if matches!(error, store::Error::Unknown(_) | store::Error::Conflict(_)) {
                     self.doubt_row();
+                    if self.durability() == Some(Durability::Durable) {
+                        // The truth is in the store.
+                        self.discard();
+                    }
                 }
                 return Err(unstored(&error));
             }
@@ -115,6 +121,20 @@ impl Activation {
             drop(slot);
         }
         Ok(())
+    }
+
+    /// The version of the row, which is read unless it is known: a delete that comes late, after
+    /// nobody knew of its end, must find another version and do nothing.
+    async fn row_version(&mut self) -> Result<Option<Version>, store::Error> {
+        let known = {
+            let inner = self.entry.lock();
+            let is_sure = !inner.row.unsure && !inner.left_row;
+            inner.row.version.filter(|_| is_sure)
+        };
+        if known.is_some() {
+            return Ok(known);
+        }
+        Ok(self.host.store.load(self.object()).await?.map(|stored| stored.version))
     }
 
     /// Whether there still is a row, nobody knows: what memory holds has to be written again.
