@@ -52,6 +52,9 @@ impl Store for Troubled {
     }
 
     fn load(&self, object: &ObjectId) -> Answer<'_, Option<StoredObject>> {
+        if self.away.load(SeqCst) {
+            return Box::pin(std::future::ready(Err(Error::Unavailable("gone fishing".into()))));
+        }
         self.store.load(object)
     }
 
