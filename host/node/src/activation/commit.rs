@@ -1,10 +1,10 @@
 //! The one commit step: every outcome passes it before anything leaves.
 
-use wasmverse_core::{Aftermath, CallError, Durability, ErrorKind, Outcome, State, Version};
-use wasmverse_store::{self as store, Change, Commit, Expected, StateDigest};
+use wasmverse_core::{Aftermath, CallError, Durability, Outcome, State, Version};
+use wasmverse_store::{Change, Commit, Expected, StateDigest};
 
 use super::Activation;
-use crate::{entry::Row, failpoint, saver::now_micros};
+use crate::{deploy::unstored, entry::Row, failpoint, saver::now_micros};
 
 impl Activation {
     /// Makes what a turn did the truth.
@@ -64,6 +64,13 @@ impl Activation {
         Change::Put { state: Some(state), encoding, durability, revision }
     }
 
+    /// A commit of this object, by this node, that leaves its storage alone.
+    pub(super) fn commit_of(&self, expected: Expected, change: Change) -> Commit {
+        let (object, shard) = (self.entry.object.clone(), self.entry.shard);
+        let epoch = self.host.epoch(shard);
+        Commit { object, shard, epoch, expected, change, storage: Vec::new() }
+    }
+
     /// Writes a row over that of the version that is known, or over none.
     pub(super) async fn write(
         &mut self,
@@ -72,12 +79,10 @@ impl Activation {
         storage: Vec<(String, Option<bytes::Bytes>)>,
         digest: StateDigest,
     ) -> Result<(), CallError> {
-        let (object, shard) = (self.entry.object.clone(), self.entry.shard);
         let expected = version.map_or(Expected::Absent, Expected::Version);
-        let epoch = self.host.epoch(shard);
+        let commit = Commit { storage, ..self.commit_of(expected, change) };
         failpoint::pass("commit-begins");
-        let written =
-            self.host.write(Commit { object, shard, epoch, expected, change, storage }).await;
+        let written = self.host.write(commit).await;
         failpoint::pass("commit-done");
         match written {
             Ok(version) => {
@@ -89,7 +94,7 @@ impl Activation {
                 (inner.exists, inner.looked) = (true, true);
                 Ok(())
             }
-            Err(error) => Err(uncommitted(&error)),
+            Err(error) => Err(unstored(&error)),
         }
     }
 
@@ -102,23 +107,5 @@ impl Activation {
             self.host.metrics.turns_undone.increment(1);
             self.discard();
         }
-    }
-}
-
-/// Why a turn was not committed, as its caller hears it.
-fn uncommitted(error: &store::Error) -> CallError {
-    let message = format!("the turn was not committed: {error}");
-    match error {
-        store::Error::Unknown(_) => {
-            let message = format!("nobody knows whether the turn was committed: {error}");
-            CallError::new(ErrorKind::Unavailable, message).maybe_executed()
-        }
-        store::Error::Refused(_) | store::Error::Damaged(_) | store::Error::NotOurs(_) => {
-            CallError::new(ErrorKind::Internal, message)
-        }
-        store::Error::NotFound(_)
-        | store::Error::Conflict(_)
-        | store::Error::Fenced(_)
-        | store::Error::Unavailable(_) => CallError::new(ErrorKind::Unavailable, message),
     }
 }

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use wasmverse_core::{CallError, Durability, Reply, Version};
 use wasmverse_engine::Leaving;
-use wasmverse_store::{self as store, Change, Commit, Expected};
+use wasmverse_store::{self as store, Change, Expected};
 
 use super::{Activation, Awake};
 use crate::{
@@ -80,12 +80,6 @@ impl Activation {
             self.host.saver.note(self.entry.clone());
         }
         Ok(())
-    }
-
-    fn commit_of(&self, expected: Expected, change: Change) -> Commit {
-        let (object, shard) = (self.entry.object.clone(), self.entry.shard);
-        let epoch = self.host.epoch(shard);
-        Commit { object, shard, epoch, expected, change, storage: Vec::new() }
     }
 
     /// Removes the object with all its state. A good end also if there was none.
