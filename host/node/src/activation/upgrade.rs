@@ -1,9 +1,9 @@
-//! Hot reload of one object: between two turns its parcel goes from the old instance to a new one.
+//! Hot reload of one object: between two turns its state goes from the old instance to a new one.
 
 use std::{pin::Pin, sync::Arc, time::Duration};
 
 use tokio::sync::{AcquireError, OwnedSemaphorePermit};
-use wasmverse_core::{CallError, Durability, ErrorKind, State, Version, life::Phase};
+use wasmverse_core::{CallError, Durability, ErrorKind, State, life::Phase};
 use wasmverse_engine::{Instance, Leaving};
 use wasmverse_store::StateDigest;
 
@@ -28,14 +28,6 @@ impl InLine {
     pub(super) async fn head(&mut self) -> Permit {
         self.permit.as_mut().await.expect("the permits are never closed")
     }
-}
-
-/// What one instance hands to the next; the mailbox stays with the entry. Between nodes it will
-/// be the same, the mailbox added.
-struct Parcel {
-    state: State,
-    /// Of the object's row; none: there is none.
-    version: Option<Version>,
 }
 
 impl Activation {
@@ -101,25 +93,27 @@ impl Activation {
             // It is as after any other trap, and wakes on the active revision.
             self.discard();
         }
-        let mut parcel = Parcel { state: snapshot?, version: self.entry.lock().row.version };
+        let state = snapshot?;
         let _permit = permit.ok_or_else(|| too_slow("its snapshot"))?;
         let (before, after) = (self.durability(), target.spec().durability);
         let becomes_periodic = after == Durability::Periodic && before != Some(after);
         let becomes_durable = after == Durability::Durable && before != Some(after);
+        // The row that an earlier revision left. Of one that is known, a save may be under way:
+        // its version is nothing to carry along.
+        let mut left = None;
         if (becomes_periodic || becomes_durable) && self.is_volatile() {
-            // An earlier revision may have left a row.
             let stored = self.host.store.load(self.object()).await;
-            parcel.version = stored.map_err(|error| unstored(&error))?.map(|row| row.version);
+            left = stored.map_err(|error| unstored(&error))?.map(|row| row.version);
         }
         if becomes_durable && self.entry.lock().exists {
             // What it holds was acknowledged out of memory: from now on it is kept.
             let _ = self.entry.saved().await;
-            let digest = StateDigest::of(&parcel.state);
-            let change = self.put(parcel.state.clone(), Durability::Durable);
-            self.write(parcel.version, change, Vec::new(), digest).await?;
-            parcel.version = self.entry.lock().row.version;
+            let version = left.take().or(self.entry.lock().row.version);
+            let digest = StateDigest::of(&state);
+            let change = self.put(state.clone(), Durability::Durable);
+            self.write(version, change, Vec::new(), digest).await?;
         }
-        let start = self.start(target, Some(parcel.state));
+        let start = self.start(target, Some(state));
         let new = tokio::time::timeout(HAND_OVER, start).await;
         let new = new.map_err(|_| too_slow("`activate` of the new revision"))??;
         let old = self.take_over(new, target);
@@ -128,8 +122,8 @@ impl Activation {
             inner.revision = Some(target.clone());
             if target.spec().durability == Durability::Volatile {
                 inner.leave_row();
-            } else {
-                inner.row.version = parcel.version;
+            } else if left.is_some() {
+                inner.row.version = left;
             }
             inner.dirty = (inner.dirty && !becomes_durable) | becomes_periodic;
             becomes_periodic && inner.is_to_be_noted()
