@@ -13,6 +13,8 @@ mod durable;
 mod effects;
 #[path = "node/existence.rs"]
 mod existence;
+#[path = "node/reads.rs"]
+mod reads;
 #[path = "node/reload.rs"]
 mod reload;
 #[path = "node/saves.rs"]

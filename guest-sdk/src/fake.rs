@@ -118,7 +118,7 @@ struct World {
     asked: Vec<Asked>,
     pushed: Vec<Pushed>,
     lines: Vec<Line>,
-    stored: BTreeMap<String, Vec<u8>>,
+    stored: Rc<RefCell<BTreeMap<String, Vec<u8>>>>,
 }
 
 impl fmt::Debug for World {
@@ -183,6 +183,14 @@ impl TestContext {
     #[must_use]
     pub fn in_read_only(self) -> Self {
         self.world.borrow_mut().read_only = true;
+        self
+    }
+
+    /// The turn comes after another one of the same object, and finds the storage that it left.
+    #[must_use]
+    pub fn after(self, earlier: &Self) -> Self {
+        let stored = Rc::clone(&earlier.world.borrow().stored);
+        self.world.borrow_mut().stored = stored;
         self
     }
 

@@ -224,6 +224,14 @@ impl<T: Serialize + DeserializeOwned> Log<T> {
         Ok(seq)
     }
 
+    /// The entry of that number; none: there is none, or no more.
+    ///
+    /// # Errors
+    /// As [`Storage::get`].
+    pub fn get(&self, ctx: &Context, seq: u64) -> Result<Option<T>> {
+        ctx.storage().get(&self.key(seq))
+    }
+
     /// The sequence number of the latest entry; 0: there was none ever.
     ///
     /// # Errors

@@ -45,6 +45,9 @@ fn a_log_counts_its_entries_and_forgets_the_earliest() {
         page.into_iter().map(|(seq, _)| seq).collect()
     };
     assert_eq!(seqs(NOTES.latest(&ctx, 3).unwrap()), [23, 24, 25]);
+    assert_eq!(NOTES.get(&ctx, 16).unwrap(), Some("16".into()));
+    assert_eq!(NOTES.get(&ctx, 15).unwrap(), None);
+    assert_eq!(NOTES.last(&TestContext::new("T", "a").after(&ctx)).unwrap(), 25);
     assert_eq!(seqs(NOTES.after(&ctx, 0, 2).unwrap()), [16, 17]);
     assert_eq!(seqs(NOTES.latest(&ctx, 100).unwrap()), (16..=25).collect::<Vec<_>>());
 }

@@ -161,3 +161,31 @@ async fn an_object_whose_type_becomes_durable_is_kept_from_then_on() {
         assert_eq!(value.unwrap(), json!(5), "{before}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_object_has_so_many_keys_and_no_more() {
+    let world = World::with(|config| config.node.idle = Duration::from_millis(20)).await;
+    let limits = json!({ "storage_keys": 3 });
+    world
+        .describe(json!({ "type": "Chameleon", "durability": "durable", "limits": limits }))
+        .await;
+    let put = async |key: &str| world.call(A, "put", json!([key, 1])).await;
+    for key in ["a", "b", "c", "a"] {
+        put(key).await.unwrap();
+    }
+    let full = put("d").await.unwrap_err();
+    assert_eq!(full.kind(), ErrorKind::Denied);
+    assert!(full.message().contains("storage_keys"), "{full}");
+    // An instance that does not know what is there.
+    world.until(A, Some(Stored)).await;
+    put("b").await.unwrap();
+    assert_eq!(put("d").await.unwrap_err().kind(), ErrorKind::Denied);
+    world.call(A, "remove", json!("a")).await.unwrap();
+    put("d").await.unwrap();
+    assert_eq!(put("a").await.unwrap_err().kind(), ErrorKind::Denied);
+    world.delete(A).await.unwrap();
+    for key in ["x", "y", "z"] {
+        put(key).await.unwrap();
+    }
+    assert_eq!(put("a").await.unwrap_err().kind(), ErrorKind::Denied);
+}

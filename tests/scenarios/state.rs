@@ -34,16 +34,16 @@ async fn an_orderly_stop_loses_nothing_of_periodic_objects_and_everything_of_vol
         settings.node.node.save_interval = Duration::from_secs(3600);
     })
     .await;
-    cluster.deploy(COUNTER.bytes()).await;
+    cluster.deploy_chameleon(json!({ "type": "Periodic", "durability": "periodic" })).await;
     cluster.deploy_chameleon(json!({ "type": "Volatile" })).await;
     for number in 0..50 {
-        cluster.http.ok(&format!("Counter/{number}"), "add", number).await;
+        cluster.http.ok(&format!("Periodic/{number}"), "add", number).await;
         cluster.http.ok(&format!("Volatile/{number}"), "add", number).await;
     }
     let cluster = cluster.restart().await;
     for number in 0..50 {
-        let counter = cluster.http.ok(&format!("Counter/{number}"), "value", ()).await;
-        assert_eq!(counter, json!(number));
+        let periodic = cluster.http.ok(&format!("Periodic/{number}"), "value", ()).await;
+        assert_eq!(periodic, json!(number));
         let volatile = cluster.http.ok(&format!("Volatile/{number}"), "value", ()).await;
         assert_eq!(volatile, json!(0));
     }

@@ -191,6 +191,10 @@ impl Outbound for Player {
         Box::pin(async { Ok(None) })
     }
 
+    fn storage_keys(&self, _object: &ObjectId) -> BoxFuture<'static, Result<u64, CallError>> {
+        Box::pin(async { Ok(0) })
+    }
+
     fn storage_scan(
         &self,
         _object: &ObjectId,

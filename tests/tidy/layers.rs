@@ -6,14 +6,15 @@ use toml::Table;
 /// Every crate of the host, bottom to top, with those of ours that it may name.
 const CRATES: &[(&str, &[&str])] = &[
     ("core", &[]),
-    ("store", &["core"]),
+    ("failpoint", &[]),
+    ("store", &["core", "failpoint"]),
     ("engine", &["core"]),
     ("daemon", &[]),
     ("proto", &["core"]),
     ("router", &["core", "proto"]),
-    ("node", &["core", "store", "engine", "daemon", "proto", "router"]),
+    ("node", &["core", "failpoint", "store", "engine", "daemon", "proto", "router"]),
     ("gate", &["core", "daemon", "proto", "router"]),
-    ("cli", &["core", "daemon", "proto", "node", "gate"]),
+    ("cli", &["core", "store", "daemon", "proto", "node", "gate"]),
     ("sdk-macros", &[]),
     ("sdk", &["sdk-macros"]),
 ];

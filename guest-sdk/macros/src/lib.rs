@@ -26,7 +26,7 @@ use proc_macro::TokenStream;
 /// - `revision = "…"`: a label (the version of the package).
 /// - `type_name = "…"`: the name of the type (that of the struct).
 /// - `limits(cpu_ms = 500, …)`: of `cpu_ms`, `time_ms`, `memory_bytes`, `table_elements`,
-///   `payload_bytes`, `host_calls`, `log_bytes`, `mailbox_length`.
+///   `payload_bytes`, `host_calls`, `log_bytes`, `mailbox_length`, `storage_keys`.
 /// - `encoding = "json" | "bytes"`: how arguments and results travel (`json`). With `bytes` a method
 ///   has at most one argument, made from `Vec<u8>`, and a result that becomes one.
 /// - `exports = false`: leave the exports to `wasmverse_sdk::export!` in another crate, so that other

@@ -21,7 +21,7 @@ pub(crate) struct Options {
 
 const NAMES: &str =
     "durability, activation, schema, revision, type_name, limits(…), encoding, exports";
-const LIMITS: [&str; 8] = [
+const LIMITS: [&str; 9] = [
     "cpu_ms",
     "time_ms",
     "memory_bytes",
@@ -30,6 +30,7 @@ const LIMITS: [&str; 8] = [
     "host_calls",
     "log_bytes",
     "mailbox_length",
+    "storage_keys",
 ];
 
 impl Options {

@@ -146,16 +146,16 @@ impl Link {
     }
 
     pub(crate) fn storage_get(&self, key: &str) -> Result<Option<Vec<u8>>> {
-        Ok(self.world()?.borrow().stored.get(key).cloned())
+        Ok(self.world()?.borrow().stored.borrow().get(key).cloned())
     }
 
     pub(crate) fn storage_set(&self, key: &str, value: &[u8]) -> Result<()> {
-        self.writable()?.borrow_mut().stored.insert(key.into(), value.into());
+        self.writable()?.borrow().stored.borrow_mut().insert(key.into(), value.into());
         Ok(())
     }
 
     pub(crate) fn storage_delete(&self, key: &str) -> Result<()> {
-        self.writable()?.borrow_mut().stored.remove(key);
+        self.writable()?.borrow().stored.borrow_mut().remove(key);
         Ok(())
     }
 
@@ -166,7 +166,8 @@ impl Link {
         limit: u32,
     ) -> Result<Vec<(String, Vec<u8>)>> {
         let world = self.world()?.borrow();
-        let matching = world.stored.iter();
+        let stored = world.stored.borrow();
+        let matching = stored.iter();
         let matching = matching.filter(|(key, _)| key.starts_with(prefix) && key.as_str() > after);
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         let page = matching.take(if limit == 0 { usize::MAX } else { limit });

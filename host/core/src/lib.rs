@@ -7,6 +7,7 @@
 mod access;
 mod backoff;
 mod call;
+pub mod commit;
 mod error;
 pub mod eviction;
 mod id;
@@ -21,7 +22,7 @@ pub use backoff::Backoff;
 pub use call::{Action, Call, Caller, Chain, Invocation, Reply};
 pub use error::{CallError, ErrorKind};
 pub use id::{IdError, NodeId, ObjectId, TypeName};
-pub use outcome::{Aftermath, Effects, Outcome, Push, PushTo, SendRequest, StorageWrites, TurnEnd};
+pub use outcome::{Effects, Outcome, Push, PushTo, SendRequest, StorageWrites, TurnEnd};
 pub use shard::{Epoch, Placement, ShardCount, ShardId};
 pub use spec::{
     Activation, Callers, Durability, Encoding, LimitError, LimitKind, Limits, MethodSpec, Mode,

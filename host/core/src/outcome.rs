@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
 
-use crate::{CallError, Durability, ObjectId};
+use crate::{CallError, ObjectId};
 
 /// What a turn asked to let out. It leaves at the turn's end, in order, only if that ends well.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -99,31 +99,6 @@ impl Outcome {
     pub fn dirties(&self) -> bool {
         !self.read_only && !matches!(self.end, TurnEnd::Trap(_))
     }
-
-    /// What becomes of the activation.
-    pub fn aftermath(&self, durability: Durability) -> Aftermath {
-        match (&self.end, durability) {
-            (TurnEnd::Well(_), _) if self.effects.delete => Aftermath::Gone,
-            (TurnEnd::Well(_), _) => Aftermath::Stays,
-            (TurnEnd::Failure(_), Durability::Volatile | Durability::Periodic) => Aftermath::Stays,
-            (TurnEnd::Failure(_), Durability::Durable) if self.read_only => Aftermath::Stays,
-            (TurnEnd::Failure(_), Durability::Durable) => Aftermath::Reverts,
-            (TurnEnd::Trap(_), _) => Aftermath::Discarded,
-        }
-    }
-}
-
-/// What becomes of an activation after a turn.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Aftermath {
-    /// It lives on with its memory.
-    Stays,
-    /// It lives on as its last commit left it.
-    Reverts,
-    /// Its instance is dropped; the next call wakes it from its last save, or anew.
-    Discarded,
-    /// It deleted itself.
-    Gone,
 }
 
 #[cfg(test)]
@@ -153,26 +128,9 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_reverts_durable_objects_only() {
-        let outcome = Outcome::new(TurnEnd::Failure(error()), Effects::default(), false);
-        assert_eq!(outcome.aftermath(Durability::Volatile), Aftermath::Stays);
-        assert_eq!(outcome.aftermath(Durability::Periodic), Aftermath::Stays);
-        assert_eq!(outcome.aftermath(Durability::Durable), Aftermath::Reverts);
-    }
-
-    #[test]
-    fn a_trap_discards_whatever_the_durability() {
-        let outcome = Outcome::new(TurnEnd::Trap(error()), effects(), false);
-        for word in Durability::WORDS {
-            let durability = Durability::from_word(word).unwrap();
-            assert_eq!(outcome.aftermath(durability), Aftermath::Discarded);
-        }
-        assert!(!outcome.dirties());
-    }
-
-    #[test]
-    fn a_turn_that_deletes_its_object_ends_it() {
-        let outcome = Outcome::new(TurnEnd::Well(Bytes::new()), effects(), false);
-        assert_eq!(outcome.aftermath(Durability::Volatile), Aftermath::Gone);
+    fn only_a_trap_leaves_memory_as_it_was_saved() {
+        let ends = [TurnEnd::Well(Bytes::new()), TurnEnd::Failure(error()), TurnEnd::Trap(error())];
+        let dirties = ends.map(|end| Outcome::new(end, effects(), false).dirties());
+        assert_eq!(dirties, [true, true, false]);
     }
 }

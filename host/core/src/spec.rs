@@ -148,6 +148,8 @@ pub struct Limits {
     pub log_bytes: usize,
     /// Calls that may wait for one object.
     pub mailbox_length: usize,
+    /// Keys in an object's storage.
+    pub storage_keys: u64,
 }
 
 impl Default for Limits {
@@ -161,6 +163,7 @@ impl Default for Limits {
             host_calls: 10_000,
             log_bytes: 64 << 10,
             mailbox_length: 1024,
+            storage_keys: 1_000_000,
         }
     }
 }
@@ -184,11 +187,13 @@ pub enum LimitKind {
     Log,
     /// `mailbox_length`
     Mailbox,
+    /// `storage_keys`
+    StorageKeys,
 }
 
 impl LimitKind {
     /// Every limit with its name.
-    pub const ALL: [(Self, &'static str); 8] = [
+    pub const ALL: [(Self, &'static str); 9] = [
         (Self::Cpu, "cpu_ms"),
         (Self::Time, "time_ms"),
         (Self::Memory, "memory_bytes"),
@@ -197,6 +202,7 @@ impl LimitKind {
         (Self::HostCalls, "host_calls"),
         (Self::Log, "log_bytes"),
         (Self::Mailbox, "mailbox_length"),
+        (Self::StorageKeys, "storage_keys"),
     ];
 }
 
@@ -236,6 +242,7 @@ impl Limits {
             LimitKind::HostCalls => u64::from(self.host_calls),
             LimitKind::Log => wide(self.log_bytes),
             LimitKind::Mailbox => wide(self.mailbox_length),
+            LimitKind::StorageKeys => self.storage_keys,
         }
     }
 
@@ -250,6 +257,7 @@ impl Limits {
             LimitKind::HostCalls => self.host_calls = u32::try_from(value).unwrap_or(u32::MAX),
             LimitKind::Log => self.log_bytes = size,
             LimitKind::Mailbox => self.mailbox_length = size,
+            LimitKind::StorageKeys => self.storage_keys = value,
         }
     }
 

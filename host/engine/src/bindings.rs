@@ -14,6 +14,7 @@ wasmtime::component::bindgen!({
         "wasmverse:object/objects.delete": async | trappable,
         "wasmverse:object/objects.exists": async | trappable,
         "wasmverse:object/storage.get": async | trappable,
+        "wasmverse:object/storage.set": async | trappable,
         "wasmverse:object/storage.scan": async | trappable,
         default: trappable,
     },

@@ -21,6 +21,9 @@ pub trait Outbound: Send + Sync + 'static {
         key: &str,
     ) -> BoxFuture<'static, Result<Option<Bytes>, CallError>>;
 
+    /// How many keys an object's storage has, as committed.
+    fn storage_keys(&self, object: &ObjectId) -> BoxFuture<'static, Result<u64, CallError>>;
+
     /// Committed pairs of an object's storage whose keys begin with `prefix` and come after
     /// `after`, in the order of their bytes, at most `limit`. An empty page is the end.
     fn storage_scan(
@@ -102,6 +105,10 @@ impl Outbound for Arc<dyn Outbound> {
         key: &str,
     ) -> BoxFuture<'static, Result<Option<Bytes>, CallError>> {
         (**self).storage_get(object, key)
+    }
+
+    fn storage_keys(&self, object: &ObjectId) -> BoxFuture<'static, Result<u64, CallError>> {
+        (**self).storage_keys(object)
     }
 
     fn storage_scan(

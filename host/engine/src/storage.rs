@@ -2,7 +2,7 @@
 //! `activate` wrote and no turn has taken along yet, and what was read lately. The rest is asked
 //! for.
 
-use std::{ops::Bound, sync::Arc};
+use std::{collections::BTreeSet, ops::Bound, sync::Arc};
 
 use bytes::Bytes;
 use lru::LruCache;
@@ -21,6 +21,10 @@ pub(crate) struct Storage {
     /// Written by the running step.
     written: StorageWrites,
     recent: Recent,
+    /// Committed keys: never less than there are; none: not known.
+    keys_at_most: Option<u64>,
+    /// Keys that are written and may be new.
+    new: BTreeSet<Arc<str>>,
 }
 
 impl Storage {
@@ -37,7 +41,35 @@ impl Storage {
 
     /// The guest writes, or removes.
     pub(crate) fn write(&mut self, key: &str, value: Option<Bytes>) {
-        self.written.insert(key.into(), value);
+        let key: Arc<str> = key.into();
+        if value.is_none() {
+            self.new.remove(&key);
+        } else if !self.recent.holds(&key) {
+            self.new.insert(Arc::clone(&key));
+        }
+        self.written.insert(key, value);
+    }
+
+    /// Whether a key may surely be written without there being more than `limit`.
+    pub(crate) fn has_room(&self, key: &str, limit: u64) -> bool {
+        self.recent.holds(key)
+            || self.new.contains(key)
+            || self.keys_at_most.is_some_and(|keys| keys + (self.new.len() as u64) < limit)
+    }
+
+    /// So many keys are committed.
+    pub(crate) fn count(&mut self, keys: u64) {
+        self.keys_at_most = Some(keys);
+    }
+
+    /// Keys that are written and may be there already.
+    pub(crate) fn unsure(&self) -> Vec<Arc<str>> {
+        self.new.iter().filter(|key| !self.recent.knows(key)).cloned().collect()
+    }
+
+    /// A key is there already.
+    pub(crate) fn is_old(&mut self, key: &str) {
+        self.new.remove(key);
     }
 
     /// `activate` ended well: what it wrote waits for a turn.
@@ -49,6 +81,8 @@ impl Storage {
     pub(crate) fn take(&mut self) -> StorageWrites {
         self.carry();
         let writes = std::mem::take(&mut self.carried);
+        let new = std::mem::take(&mut self.new).len() as u64;
+        self.keys_at_most = self.keys_at_most.map(|keys| keys + new);
         for (key, value) in &writes {
             // If it is not committed, this instance goes.
             self.recent.put(Arc::clone(key), value.clone());
@@ -59,6 +93,8 @@ impl Storage {
     /// The step did not end well: it wrote nothing.
     pub(crate) fn drop_written(&mut self) {
         self.written.clear();
+        let carried = &self.carried;
+        self.new.retain(|key| carried.contains_key(key));
     }
 
     /// What a scan sees: a page of the store, and over it what is not committed yet. An empty page
@@ -103,6 +139,17 @@ struct Recent {
 impl Recent {
     fn get(&mut self, key: &str) -> Option<Option<Bytes>> {
         self.entries.as_mut()?.get(key).cloned()
+    }
+
+    /// Whether it is known what is there.
+    fn knows(&self, key: &str) -> bool {
+        self.entries.as_ref().is_some_and(|entries| entries.contains(key))
+    }
+
+    /// Whether it is known that something is there.
+    fn holds(&self, key: &str) -> bool {
+        let value = self.entries.as_ref().and_then(|entries| entries.peek(key));
+        value.is_some_and(Option::is_some)
     }
 
     fn put(&mut self, key: Arc<str>, value: Option<Bytes>) {
@@ -159,6 +206,30 @@ mod tests {
         );
         assert_eq!(storage.take(), StorageWrites::new());
         assert_eq!(storage.known("b"), Some(None), "what was committed is known");
+    }
+
+    #[test]
+    fn new_keys_are_counted_and_old_ones_are_not() {
+        let mut storage = Storage::default();
+        assert!(!storage.has_room("a", 2), "nobody knows how many there are");
+        storage.count(1);
+        assert!(storage.has_room("a", 2));
+        storage.write("a", Some(bytes("1")));
+        storage.write("a", Some(bytes("2")));
+        assert!(storage.has_room("a", 2) && !storage.has_room("b", 2));
+        assert_eq!(storage.unsure(), ["a".into()]);
+        storage.is_old("a");
+        assert!(storage.has_room("b", 2));
+        storage.write("b", Some(bytes("1")));
+        storage.drop_written();
+        assert!(storage.has_room("c", 2), "what was dropped is not counted");
+        storage.write("c", Some(bytes("1")));
+        storage.take();
+        assert!(storage.has_room("c", 2) && !storage.has_room("d", 2));
+        storage.write("c", None);
+        storage.take();
+        storage.count(1);
+        assert!(storage.has_room("d", 2));
     }
 
     #[test]

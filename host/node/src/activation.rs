@@ -3,6 +3,7 @@
 //! What it does next is decided by [`wasmverse_core::life`]; each kind of step has a file of its
 //! own. The task ends when there is neither instance nor letter; the entry may outlive it.
 
+mod check;
 mod commit;
 mod leave;
 mod save;

@@ -40,6 +40,16 @@ impl Config {
         }
         Ok(())
     }
+
+    /// The store that a node of this configuration opens.
+    pub fn store(&self) -> wasmverse_store::Config {
+        wasmverse_store::Config {
+            url: self.store.url.as_ref().map(|url| url.expose().to_owned()),
+            data_dir: self.store.data_dir.clone(),
+            connections_max: self.store.connections_max,
+            shards: self.cluster.shards,
+        }
+    }
 }
 
 /// `[node]`: where it listens, and how much it holds.
@@ -84,6 +94,9 @@ pub struct NodeConfig {
     pub compile_parallel: Option<usize>,
     /// So many of the latest lines of objects' logs are kept in memory.
     pub log_lines_kept: usize,
+    /// Take a snapshot before and after each read-only turn, and say so in the object's log if they
+    /// differ. For development: each read takes that much longer.
+    pub check_read_only: bool,
     /// What a turn may use unless its type says otherwise.
     pub limits: LimitsConfig,
     /// What a type may ask for at most.
@@ -109,6 +122,7 @@ impl Default for NodeConfig {
             component_bytes_max: 32 << 20,
             compile_parallel: None,
             log_lines_kept: 10_000,
+            check_read_only: false,
             limits: LimitsConfig::default(),
             bounds: LimitsConfig::default(),
         }
@@ -147,6 +161,8 @@ pub struct LimitsConfig {
     pub log_bytes: usize,
     /// Calls that may wait for one object.
     pub mailbox_length: usize,
+    /// Keys in an object's storage.
+    pub storage_keys: u64,
 }
 
 impl Default for LimitsConfig {
@@ -162,12 +178,13 @@ impl Default for LimitsConfig {
             host_calls: limits.host_calls,
             log_bytes: limits.log_bytes,
             mailbox_length: limits.mailbox_length,
+            storage_keys: limits.storage_keys,
         }
     }
 }
 
 impl LimitsConfig {
-    fn named(&self) -> [(&'static str, u64); 8] {
+    fn named(&self) -> [(&'static str, u64); 9] {
         [
             ("cpu_ms", self.cpu_ms),
             ("time_ms", self.time_ms),
@@ -177,6 +194,7 @@ impl LimitsConfig {
             ("host_calls", u64::from(self.host_calls)),
             ("log_bytes", self.log_bytes as u64),
             ("mailbox_length", self.mailbox_length as u64),
+            ("storage_keys", self.storage_keys),
         ]
     }
 }
@@ -192,6 +210,7 @@ impl From<&LimitsConfig> for Limits {
             host_calls: config.host_calls,
             log_bytes: config.log_bytes,
             mailbox_length: config.mailbox_length,
+            storage_keys: config.storage_keys,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Weak},
+    sync::{Arc, Weak, atomic::AtomicBool},
 };
 
 use arc_swap::ArcSwap;
@@ -21,11 +21,13 @@ pub(crate) struct Revision {
     pub(crate) number: RevisionNumber,
     pub(crate) component: Component,
     pub(crate) record: RevisionRecord,
+    /// Its `snapshot` trapped when it was looked at for no need: it is not, any more.
+    pub(crate) spared: AtomicBool,
 }
 
 impl Revision {
     pub(crate) fn new(component: Component, record: RevisionRecord) -> Arc<Self> {
-        Arc::new(Self { number: record.number, component, record })
+        Arc::new(Self { number: record.number, component, record, spared: AtomicBool::new(false) })
     }
 
     pub(crate) fn spec(&self) -> &Arc<TypeSpec> {

@@ -12,7 +12,6 @@ mod config;
 mod deploy;
 mod directory;
 mod entry;
-mod failpoint;
 mod gates;
 mod gone;
 mod host;

@@ -34,6 +34,8 @@ pub(crate) struct Metrics {
     pub(crate) commit_time: Histogram,
     /// Failed turns of durable objects that had changed something.
     pub(crate) turns_undone: Counter,
+    /// Read-only turns that changed the state after all.
+    pub(crate) reads_that_changed: Counter,
     pub(crate) saves: Counter,
     pub(crate) saves_failed: Counter,
     pub(crate) save_time: Histogram,
@@ -79,6 +81,7 @@ impl Metrics {
             commits_failed: counter!("wasmverse_node_commits_total", "end" => "failed"),
             commit_time: histogram!("wasmverse_node_commit_seconds"),
             turns_undone: counter!("wasmverse_node_turns_undone_total"),
+            reads_that_changed: counter!("wasmverse_node_read_only_changes_total"),
             saves: counter!("wasmverse_node_saves_total"),
             saves_failed: counter!("wasmverse_node_saves_failed_total"),
             save_time: histogram!("wasmverse_node_save_seconds"),

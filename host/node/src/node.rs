@@ -13,7 +13,7 @@ use wasmverse_core::{
 use wasmverse_daemon::Shutdown;
 use wasmverse_engine::Engine;
 use wasmverse_router::Callee;
-use wasmverse_store::RevisionRecord;
+use wasmverse_store::{RevisionRecord, Store};
 
 use crate::{
     config::{self, Config, NodeConfig},
@@ -53,17 +53,31 @@ impl Node {
     /// # Errors
     /// If the configuration cannot be followed or the store cannot be opened.
     pub async fn start(config: Config, shutdown: Shutdown) -> anyhow::Result<Self> {
-        let Config { node, cluster, store, .. } = config;
+        let opening = wasmverse_store::Config {
+            url: config.store.url.as_ref().map(|url| url.expose().to_owned()),
+            connections_max: config.store.connections_max,
+            data_dir: config.store.data_dir.clone(),
+            shards: config.cluster.shards,
+        };
+        let store = async move { wasmverse_store::open(&opening).await };
+        Self::start_with(config, store, shutdown).await
+    }
+
+    /// The same on another store than the configuration names. It is opened once the rest of the
+    /// configuration is found to be good.
+    ///
+    /// # Errors
+    /// As [`Node::start`].
+    pub async fn start_with(
+        config: Config,
+        store: impl Future<Output = Result<Arc<dyn Store>, wasmverse_store::Error>>,
+        shutdown: Shutdown,
+    ) -> anyhow::Result<Self> {
+        let Config { node, cluster, store: kept, .. } = config;
         let shards = ShardCount::new(cluster.shards).context("cluster.shards is 0")?;
         let auto_load = objects(&node.auto_load)?;
-        let engine = engine(&node, &store.data_dir)?;
-        let opening = wasmverse_store::Config {
-            url: store.url.as_ref().map(|url| url.expose().to_owned()),
-            connections_max: store.connections_max,
-            data_dir: store.data_dir,
-            shards: cluster.shards,
-        };
-        let store = wasmverse_store::open(&opening).await.context("failed to open the store")?;
+        let engine = engine(&node, &kept.data_dir)?;
+        let store = store.await.context("failed to open the store")?;
         let live_max = node.live_max.unwrap_or_else(|| config::live_max(config::max_map_count()));
         anyhow::ensure!(live_max > 0, "node.live_max is 0: no object could ever wake");
         let owned = Owned::claim(&*store, node.id(), shards).await;

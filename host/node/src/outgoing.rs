@@ -55,6 +55,17 @@ impl Outbound for Outgoing {
         })
     }
 
+    fn storage_keys(&self, object: &ObjectId) -> BoxFuture<'static, Result<u64, CallError>> {
+        let Some(Node(host)) = self.node() else {
+            return Box::pin(future::ready(Err(letter::stopping())));
+        };
+        let object = object.clone();
+        Box::pin(async move {
+            let read = host.store.storage_keys(&object).await;
+            read.map_err(|error| unstored(&error).about(&object))
+        })
+    }
+
     fn storage_scan(
         &self,
         object: &ObjectId,

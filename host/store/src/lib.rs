@@ -100,6 +100,9 @@ pub trait Store: Send + Sync + 'static {
     /// What a key of an object's storage holds.
     fn storage_get(&self, object: &ObjectId, key: &str) -> Answer<'_, Option<Bytes>>;
 
+    /// How many keys an object's storage has.
+    fn storage_keys(&self, object: &ObjectId) -> Answer<'_, u64>;
+
     /// Keys of an object's storage that begin with `prefix`, in the order of their bytes, after
     /// `after`: at most `limit` or [`LIST_LIMIT_MAX`], and not much more than
     /// [`STORAGE_PAGE_BYTES`], but at least one.

@@ -35,6 +35,11 @@ pub(crate) fn loaded(begun: Instant) {
     histogram!("wasmverse_store_load_seconds").record(begun.elapsed());
 }
 
+/// Rows of keyed storage that were read.
+pub(crate) fn storage_read(rows: usize) {
+    counter!("wasmverse_store_storage_rows_read_total").increment(rows as u64);
+}
+
 /// Something went wrong.
 pub(crate) fn failed(error: &Error) {
     let kind = match error {

@@ -203,6 +203,10 @@ impl Store for PostgresStore {
         self.connections.read(wanted, |c, wanted| reads::get(c, wanted).boxed())
     }
 
+    fn storage_keys(&self, object: &ObjectId) -> Answer<'_, u64> {
+        self.connections.read(object.clone(), |c, object| reads::keys(c, object).boxed())
+    }
+
     fn storage_scan(
         &self,
         object: &ObjectId,

@@ -213,6 +213,12 @@ impl Store for SqliteStore {
         .boxed()
     }
 
+    fn storage_keys(&self, object: &ObjectId) -> Answer<'_, u64> {
+        let object = object.clone();
+        async move { storage::keys(&self.reads, &object).await.inspect_err(metrics::failed) }
+            .boxed()
+    }
+
     fn storage_scan(
         &self,
         object: &ObjectId,

@@ -13,7 +13,7 @@ pub struct BankAccount {
 }
 
 /// Money that moves between objects and never gets lost or doubled.
-#[object(durability = "periodic")]
+#[object(durability = "durable")]
 impl BankAccount {
     /// Puts in a positive amount and answers the new balance. More than fits is the error `overflow`.
     fn deposit(&mut self, amount: i64) -> Result<i64> {

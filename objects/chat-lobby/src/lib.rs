@@ -34,7 +34,7 @@ pub struct NewRoom {
 }
 
 /// The list of rooms; the lobby is `ChatLobby/main`.
-#[object(durability = "periodic")]
+#[object(durability = "durable")]
 impl ChatLobby {
     /// All rooms, by name.
     #[read_only]

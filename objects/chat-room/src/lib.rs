@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use wasmverse_sdk::prelude::*;
 
 pub use history::Message;
-use history::{History, Range, json_bytes};
+use history::{Range, json_bytes};
 
 /// The longest name of a user, in bytes.
 const USER_BYTES_MAX: usize = 64;
@@ -20,13 +20,13 @@ const TEXT_BYTES_MAX: usize = 4096;
 /// Clients that a room pushes to, and users that are in it.
 const CLIENTS_MAX: usize = 10_000;
 const USERS_MAX: usize = 10_000;
-/// What the names of all users may hold as JSON, in bytes: with clients and history they fit into
-/// a state.
+/// What the names of all users may hold as JSON, in bytes: with clients they fit into a state, and
+/// with messages into a reply.
 const NAMES_BYTES_MAX: usize = 768 << 10;
 /// Messages that whoever joins is shown.
-const RECENT: usize = 50;
+const RECENT: u64 = 50;
 
-/// A room.
+/// Who is in a room; what was said there is in its storage.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct ChatRoom {
     /// The user behind each client.
@@ -35,7 +35,6 @@ pub struct ChatRoom {
     /// What the names of all users hold.
     #[serde(default)]
     names_bytes: usize,
-    history: History,
 }
 
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -77,7 +76,7 @@ trait Lobby {
 }
 
 /// People who talk to each other. Pushes to all members: `message`, `joined`, `left`.
-#[object(durability = "periodic")]
+#[object(durability = "durable")]
 impl ChatRoom {
     /// Makes a user a member, and pushes to the calling client from now on.
     fn join(&mut self, ctx: &Context, who: Who) -> Result<Joined> {
@@ -117,7 +116,7 @@ impl ChatRoom {
         Ok(Joined {
             room: ctx.id().to_owned(),
             members: self.members(),
-            recent: self.history.latest(RECENT),
+            recent: history::latest(ctx, RECENT)?,
         })
     }
 
@@ -142,19 +141,19 @@ impl ChatRoom {
                 format!("a text has 1 to {TEXT_BYTES_MAX} bytes, this one {}", text.len());
             return Err(Error::new("invalid-text", message));
         }
-        let message = self.history.add(ctx.id(), user, text, ctx.now_micros());
+        let message = history::add(ctx, user, text)?;
         self.push(ctx, "message", &message)?;
         Ok(message)
     }
 
     /// Messages, the earliest first: the latest `limit` (50), or those that come after `after_seq`.
     #[read_only]
-    fn recent_messages(&self, range: Option<Range>) -> Vec<Message> {
+    fn recent_messages(&self, ctx: &Context, range: Option<Range>) -> Result<Vec<Message>> {
         let Range { after_seq, limit } = range.unwrap_or_default();
         let limit = limit.unwrap_or(RECENT);
         match after_seq {
-            Some(seq) => self.history.after(seq, limit),
-            None => self.history.latest(limit),
+            Some(seq) => history::after(ctx, seq, limit),
+            None => history::latest(ctx, limit),
         }
     }
 

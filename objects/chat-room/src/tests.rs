@@ -34,7 +34,7 @@ fn members_hear_who_comes_what_is_said_and_who_goes() {
     let message = room.send_message(&said, "bob".into(), "<b>hi</b> 🦀".into()).unwrap();
     assert_eq!((message.seq, message.text.as_str()), (1, "<b>hi</b> 🦀"));
     assert_eq!(events(&said), [("message".to_owned(), both.clone())]);
-    assert_eq!(room.join(&ctx("g/c"), who("bob")).unwrap().recent, [message]);
+    assert_eq!(room.join(&ctx("g/c").after(&said), who("bob")).unwrap().recent, [message]);
 
     let leaving = ctx("g/b");
     room.leave(&leaving, who("bob")).unwrap();
@@ -118,7 +118,7 @@ fn a_room_takes_so_many_users_with_and_without_sessions() {
 }
 
 #[test]
-fn a_room_full_of_the_worst_names_and_texts_fits_into_a_state() {
+fn a_room_full_of_the_worst_names_fits_into_a_state_and_a_reply() {
     let mut room = ChatRoom::default();
     let name = |n: usize| format!("{n:05}{}", "\"".repeat(USER_BYTES_MAX - 5));
     let client = |n: usize| format!("127.0.0.1:49000/{n:032x}");
@@ -129,10 +129,13 @@ fn a_room_full_of_the_worst_names_and_texts_fits_into_a_state() {
     for n in users..CLIENTS_MAX {
         room.join(&ctx(&client(n)), who(&name(n % users))).unwrap();
     }
-    for _ in 0..2 * 256 {
-        room.send_message(&ctx(""), name(0), "\0".repeat(TEXT_BYTES_MAX)).unwrap();
-    }
     let state = serde_json::to_vec(&room).unwrap();
     assert!(state.len() < 4 << 20, "{} bytes", state.len());
+    let ctx = ctx("");
+    for _ in 0..RECENT {
+        room.send_message(&ctx, name(0), "\0".repeat(TEXT_BYTES_MAX)).unwrap();
+    }
+    let joined = room.join(&ctx, who(&name(0))).unwrap();
+    assert!(serde_json::to_vec(&joined).unwrap().len() < 4 << 20);
     assert_eq!(room.names_bytes, room.users.keys().map(|user| json_bytes(user)).sum::<usize>());
 }

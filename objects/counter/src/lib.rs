@@ -9,7 +9,7 @@ pub struct Counter {
 }
 
 /// One number that grows.
-#[object(durability = "periodic")]
+#[object(durability = "durable")]
 impl Counter {
     /// Adds to the value and answers the new one. Too large a value is the error `overflow`.
     fn add(&mut self, by: i64) -> Result<i64> {

@@ -1,5 +1,6 @@
 //! The configuration of both processes in one, and what `dev` does differently: ports that nobody
-//! asked for are not opened, the node's is any on loopback, and the log is quiet.
+//! asked for are not opened, the node's is any on loopback, the log is quiet, and read-only methods
+//! are looked at.
 
 use std::{collections::BTreeSet, path::PathBuf};
 
@@ -48,6 +49,9 @@ impl Settings {
         }
         if !settings.is_explicit("node.listen") {
             settings.node.node.listen = "127.0.0.1:0".to_owned();
+        }
+        if !settings.is_explicit("node.check_read_only") {
+            settings.node.node.check_read_only = true;
         }
         settings.node.check().map_err(Failure::usage)?;
         Ok(settings)

@@ -27,9 +27,9 @@ impl storage::Host for Host {
         Ok(self.answer(answer.map(|value| value.map(Into::into))))
     }
 
-    fn set(&mut self, key: String, value: Vec<u8>) -> Answer<()> {
+    async fn set(&mut self, key: String, value: Vec<u8>) -> Answer<()> {
         self.count(1)?;
-        let answer = self.write("storage.set", &key, Some(value));
+        let answer = self.put(&key, value).await;
         Ok(self.answer(answer))
     }
 
@@ -61,24 +61,60 @@ impl Host {
         Ok(value)
     }
 
+    async fn put(&mut self, key: &str, value: Vec<u8>) -> Result<(), CallError> {
+        let writer = self.writable("storage.set", key)?;
+        self.check_payload(&value)?;
+        if !self.storage.has_room(key, self.limits.storage_keys) {
+            self.look_for_room(&writer, key).await?;
+        }
+        self.write("storage.set", key, Some(value))
+    }
+
     fn write(
         &mut self,
         function: &str,
         key: &str,
         value: Option<Vec<u8>>,
     ) -> Result<(), CallError> {
-        self.reader(function)?;
-        if self.step == Step::Handle {
-            self.write_turn(function)?;
-        }
-        check_key(key)?;
-        if let Some(value) = &value {
-            self.check_payload(value)?;
-        }
+        self.writable(function, key)?;
         let bytes = value.as_ref().map_or(0, Vec::len);
         self.take_effect_bytes(EFFECT_BYTES + key.len() + bytes)?;
         self.storage.write(key, value.map(Bytes::from));
         Ok(())
+    }
+
+    /// The object, if it may write that key now.
+    fn writable(&self, function: &str, key: &str) -> Result<Arc<Writer>, CallError> {
+        let writer = self.reader(function)?;
+        if self.step == Step::Handle {
+            self.write_turn(function)?;
+        }
+        check_key(key)?;
+        Ok(writer)
+    }
+
+    /// Whether there may be one key more: asks the store how many there are and, if that is too
+    /// many, which of those that were written are not new.
+    async fn look_for_room(&mut self, writer: &Writer, key: &str) -> Result<(), CallError> {
+        let limit = self.limits.storage_keys;
+        let counted = writer.outbound.storage_keys(&writer.object).await?;
+        self.storage.count(counted);
+        if self.storage.has_room(key, limit) {
+            return Ok(());
+        }
+        for written in self.storage.unsure() {
+            if writer.outbound.storage_get(&writer.object, &written).await?.is_some() {
+                self.storage.is_old(&written);
+            }
+        }
+        let is_old = writer.outbound.storage_get(&writer.object, key).await?.is_some();
+        if is_old || self.storage.has_room(key, limit) {
+            return Ok(());
+        }
+        Err(denied(format!(
+            "the object has {counted} keys in its storage, and its type's limit `storage_keys` is \
+             {limit}: remove keys first, or have the type ask for more"
+        )))
     }
 
     /// A page that holds something, unless there is nothing more.

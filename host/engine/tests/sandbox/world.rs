@@ -67,6 +67,11 @@ impl Outbound for World {
         Box::pin(async { Ok(value) })
     }
 
+    fn storage_keys(&self, _object: &ObjectId) -> BoxFuture<'static, Result<u64, CallError>> {
+        let keys = self.stored.lock().len() as u64;
+        Box::pin(async move { Ok(keys) })
+    }
+
     fn storage_scan(
         &self,
         _object: &ObjectId,

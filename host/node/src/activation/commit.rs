@@ -1,54 +1,82 @@
 //! The one commit step: every outcome passes it before anything leaves.
 
-use wasmverse_core::{Aftermath, CallError, Durability, Outcome, State, Version};
+use wasmverse_core::{
+    CallError, Durability, Outcome, State, TurnEnd, Version,
+    commit::{self, End, Fate, Step, Write},
+};
 use wasmverse_store::{Change, Commit, Expected, StateDigest};
 
 use super::Activation;
-use crate::{deploy::unstored, entry::Row, failpoint, saver::now_micros};
+use crate::{deploy::unstored, entry::Row, saver::now_micros};
 
 impl Activation {
-    /// Makes what a turn did the truth.
+    /// Makes what a turn did the truth, by the steps that `core::commit` decides.
     ///
     /// # Errors
     /// Nothing of it happened, and nothing may leave; or (`maybe_executed`) nobody knows.
     pub(super) async fn commit(&mut self, outcome: &mut Outcome) -> Result<(), CallError> {
-        match self.durability() {
-            Some(Durability::Durable) => Box::pin(self.commit_durable(outcome)).await,
-            // The saver, or nobody, has what memory holds; only a delete is for the store.
-            None | Some(Durability::Volatile | Durability::Periodic) => {
-                if outcome.effects.delete {
-                    Box::pin(self.erase()).await
-                } else {
-                    Ok(())
+        let durability = self.durability().unwrap_or_default();
+        let row = match durability {
+            Durability::Durable => self.entry.lock().row,
+            Durability::Volatile | Durability::Periodic => Row::default(),
+        };
+        let committed = row.digest.filter(|_| row.version.is_some());
+        let end = match commit::begin(outcome, durability, committed) {
+            Step::End(end) => end,
+            step => Box::pin(self.carry_out(step, row.version, outcome)).await,
+        };
+        if end.instance == Fate::Dropped {
+            self.drop_untrue(&outcome.end, end.released.is_ok());
+        }
+        end.released
+    }
+
+    async fn carry_out(
+        &mut self,
+        mut step: Step<StateDigest>,
+        version: Option<Version>,
+        outcome: &mut Outcome,
+    ) -> End {
+        wasmverse_failpoint::pass("turn-ended");
+        let mut taken = None;
+        loop {
+            step = match step {
+                Step::Snapshot(waiting) => {
+                    let snapshot = self.take_snapshot().await;
+                    waiting.took(snapshot.map(|state| {
+                        let digest = StateDigest::of(&state);
+                        taken = Some((state, digest));
+                        digest
+                    }))
                 }
-            }
+                Step::Write(write, waiting) => {
+                    let (state, digest) = taken.take().expect("a snapshot comes before the write");
+                    let change = match write {
+                        Write::State => self.put(state, Durability::Durable),
+                        Write::StorageOnly => Change::Touch,
+                    };
+                    let storage = std::mem::take(&mut outcome.effects.storage);
+                    let storage = storage.into_iter().map(|(k, value)| (k.to_string(), value));
+                    let written = self.write(version, change, storage.collect(), digest);
+                    Step::End(waiting.answered(written.await))
+                }
+                Step::Erase(waiting) => Step::End(waiting.answered(self.erase().await)),
+                Step::End(end) => return end,
+            };
         }
     }
 
-    async fn commit_durable(&mut self, outcome: &mut Outcome) -> Result<(), CallError> {
-        match outcome.aftermath(Durability::Durable) {
-            Aftermath::Gone => return self.erase().await,
-            // Its instance is dropped, and all that it held with it.
-            Aftermath::Discarded => return Ok(()),
-            Aftermath::Reverts => {
-                self.undo().await;
-                return Ok(());
+    /// What the instance holds is not the truth, or nobody knows.
+    fn drop_untrue(&mut self, end: &TurnEnd, released: bool) {
+        match end {
+            TurnEnd::Trap(error) => {
+                self.host.metrics.traps.increment(1);
+                tracing::debug!(object = %self.object(), %error, "a turn trapped");
             }
-            Aftermath::Stays if outcome.read_only => return Ok(()),
-            Aftermath::Stays => {}
+            TurnEnd::Failure(_) => self.host.metrics.turns_undone.increment(1),
+            TurnEnd::Well(_) => debug_assert!(!released, "what ended well and left is true"),
         }
-        failpoint::pass("turn-ended");
-        let state = self.take_snapshot().await?;
-        let row = self.entry.lock().row;
-        let digest = StateDigest::of(&state);
-        let is_new = row.version.is_none() || row.digest != Some(digest);
-        let storage = std::mem::take(&mut outcome.effects.storage);
-        if !is_new && storage.is_empty() {
-            return Ok(());
-        }
-        let storage = storage.into_iter().map(|(key, value)| (key.to_string(), value)).collect();
-        let change = if is_new { self.put(state, Durability::Durable) } else { Change::Touch };
-        self.write(row.version, change, storage, digest).await
+        self.discard();
     }
 
     /// The whole state after a turn. Without it, the turn cannot be kept.
@@ -81,9 +109,9 @@ impl Activation {
     ) -> Result<(), CallError> {
         let expected = version.map_or(Expected::Absent, Expected::Version);
         let commit = Commit { storage, ..self.commit_of(expected, change) };
-        failpoint::pass("commit-begins");
+        wasmverse_failpoint::pass("commit-begins");
         let written = self.host.write(commit).await;
-        failpoint::pass("commit-done");
+        wasmverse_failpoint::pass("commit-done");
         match written {
             Ok(version) => {
                 let updated_at_micros = now_micros();
@@ -95,17 +123,6 @@ impl Activation {
                 Ok(())
             }
             Err(error) => Err(unstored(&error)),
-        }
-    }
-
-    /// After a turn that failed, the object is as its last commit left it: it stays if nothing
-    /// changed, else the next call wakes it from there.
-    async fn undo(&mut self) {
-        let committed = self.entry.lock().row.digest;
-        let state = self.take_snapshot().await;
-        if committed.is_none() || state.ok().map(|state| StateDigest::of(&state)) != committed {
-            self.host.metrics.turns_undone.increment(1);
-            self.discard();
         }
     }
 }

@@ -10,10 +10,7 @@ use wasmverse_core::{
 use wasmverse_engine::Turn;
 
 use super::Activation;
-use crate::{
-    failpoint,
-    letter::{self, Letter, ReplyTo, Work},
-};
+use crate::letter::{self, Letter, ReplyTo, Work};
 
 /// A send has so long to be executed once it has left.
 const SEND_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(30);
@@ -74,7 +71,8 @@ impl Activation {
         reply: ReplyTo,
         began: Instant,
     ) {
-        let read_only = turn.read_only;
+        let (read_only, id) = (turn.read_only, turn.id);
+        let before = if read_only { self.state_before().await } else { None };
         let awake = self.awake.as_mut().expect("a turn has an instance");
         let report = awake.instance.handle(turn, method, payload).await;
         let ended = Instant::now();
@@ -83,23 +81,19 @@ impl Activation {
         if report.log_lines_dropped > 0 {
             metrics.log_lines_dropped.increment(report.log_lines_dropped.into());
         }
+        if let Some(before) = before {
+            self.report_change(before, id, method).await;
+        }
         let mut outcome = Outcome::new(report.end, report.effects, read_only);
         self.note(&outcome, ended);
         if let Err(error) = self.commit(&mut outcome).await {
-            // Nothing leaves. What memory holds never happened; but where turns before it were
-            // acknowledged out of memory, these did.
-            if self.durability() == Some(Durability::Durable) {
-                self.discard();
-            }
+            // Nothing leaves.
             return self.answer(reply, Err(error));
         }
-        if matches!(outcome.end, TurnEnd::Trap(_)) {
-            self.trapped(&outcome.end);
-        }
         let Outcome { end, effects, .. } = outcome;
-        failpoint::pass("effects-leave");
+        wasmverse_failpoint::pass("effects-leave");
         self.let_out(effects);
-        failpoint::pass("reply-leaves");
+        wasmverse_failpoint::pass("reply-leaves");
         self.answer(
             reply,
             match end {
@@ -129,14 +123,6 @@ impl Activation {
         if to_be_noted {
             self.host.saver.note(self.entry.clone());
         }
-    }
-
-    fn trapped(&mut self, end: &TurnEnd) {
-        self.host.metrics.traps.increment(1);
-        if let TurnEnd::Trap(error) = end {
-            tracing::debug!(object = %self.object(), %error, "a turn trapped");
-        }
-        self.discard();
     }
 
     /// Pushes and sends, in order.

@@ -98,6 +98,10 @@ impl Store for Troubled {
         self.store.storage_get(object, key)
     }
 
+    fn storage_keys(&self, object: &ObjectId) -> Answer<'_, u64> {
+        self.store.storage_keys(object)
+    }
+
     fn storage_scan(
         &self,
         object: &ObjectId,

@@ -51,6 +51,8 @@ enum Fault {
     KeepsStorageOfTheDeleted,
     /// What is unset stays.
     UnsetsNothing,
+    /// Keys are counted as often as they are set.
+    MiscountsKeys,
     /// A touched row is not written.
     CountsNoTouches,
 }
@@ -227,6 +229,16 @@ impl Store for Broken {
         let (found, held) = (self.inner.storage_get(object, key), self.storage.get(object, key));
         let instead = self.fault.is_of_storage();
         async move { found.await.map(|found| if instead { held } else { found }) }.boxed()
+    }
+
+    fn storage_keys(&self, object: &ObjectId) -> Answer<'_, u64> {
+        let counted = self.inner.storage_keys(object);
+        if self.fault.is_of_storage() {
+            let held = self.storage.scan(object, "", None, 1000).rows.len() as u64;
+            return async move { Ok(held) }.boxed();
+        }
+        let too_many = u64::from(self.fault == Fault::MiscountsKeys);
+        async move { counted.await.map(|keys| keys * (1 + too_many)) }.boxed()
     }
 
     fn storage_scan(

@@ -126,6 +126,8 @@ impl Model {
         let page = store.storage_scan(object, "", None, 100).await?;
         let right = page.rows.iter().map(|(key, value)| (key, value)).eq(keys);
         ensure!(right && !page.more, "{object} has {page:?}, not {keys:?}");
+        let counted = store.storage_keys(object).await?;
+        ensure!(counted == keys.len() as u64, "{object} has {counted} keys, not {}", keys.len());
         Ok(())
     }
 

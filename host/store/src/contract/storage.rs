@@ -163,6 +163,8 @@ async fn many(store: &dyn Store) -> Verdict {
     commit_one(store, put(&object, None, "1")).await??;
     let set = (0..1100).map(|n| (format!("{n:04}"), Some(Bytes::from(n.to_string()))));
     commit_one(store, keyed(&object, set.collect())).await??;
+    let counted = store.storage_keys(&object).await?;
+    ensure!(counted == 1100, "{counted} are counted");
     let page = store.storage_scan(&object, "", None, u32::MAX).await?;
     ensure!(page.rows.len() == 1000 && page.more, "a page has {}", page.rows.len());
     ensure!(walk(store, &object, "", 300).await?.len() == 1100, "not all were set");
@@ -171,6 +173,8 @@ async fn many(store: &dyn Store) -> Verdict {
     let found = walk(store, &object, "", 300).await?;
     let right = found.len() == 550 && found.iter().all(|(_, value)| value == "x");
     ensure!(right, "{} are left", found.len());
+    let counted = store.storage_keys(&object).await?;
+    ensure!(counted == 550, "{counted} are counted");
     Ok(())
 }
 
@@ -185,5 +189,8 @@ async fn deleted(store: &dyn Store) -> Verdict {
     for key in ["a", "b"] {
         ensure!(store.storage_get(&object, key).await?.is_none(), "`{key}` outlived its object");
     }
+    commit_one(store, put(&object, None, "1")).await??;
+    let counted = store.storage_keys(&object).await?;
+    ensure!(counted == 0, "a new one has {counted} keys");
     Ok(())
 }

@@ -141,6 +141,10 @@ impl Store for UnsureStore {
         self.inner.storage_get(object, key)
     }
 
+    fn storage_keys(&self, object: &ObjectId) -> Answer<'_, u64> {
+        self.inner.storage_keys(object)
+    }
+
     fn storage_scan(
         &self,
         object: &ObjectId,

@@ -105,6 +105,7 @@ pub(super) async fn commit(
     for row in rows {
         columns.push(row, *as_bytes);
     }
+    wasmverse_failpoint::pass("store-writes");
     let answer: Vec<(Vec<i64>,)> = sqlx::query_as(
         "CALL commit_turns($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, \
          $16, NULL)",
@@ -129,6 +130,7 @@ pub(super) async fn commit(
     .fetch_all(connection)
     .await
     .map_err(|error| of_write(&error))?;
+    wasmverse_failpoint::pass("store-wrote");
     let verdicts = answer.into_iter().next().map(|(verdicts,)| verdicts).unwrap_or_default();
     if verdicts.len() != rows.len() {
         let told = format!("{} rows got {} verdicts", rows.len(), verdicts.len());

@@ -7,7 +7,7 @@ use wasmverse_core::{ObjectId, RevisionNumber, TypeName};
 use super::failure;
 use crate::{
     Claimed, Error, LIST_LIMIT_MAX, Page, RevisionRecord, STORAGE_PAGE_BYTES, StoragePage,
-    StoredObject,
+    StoredObject, metrics,
     rows::{
         ClaimedRow, ListedRow, LoadedRow, RevisionRow, ScannedRow, beyond, shards_query,
         storage_page,
@@ -118,7 +118,19 @@ pub(super) async fn get(
         .fetch_optional(connection)
         .await
         .map_err(failed)?;
+    metrics::storage_read(1);
     Ok(found.map(Bytes::from))
+}
+
+pub(super) async fn keys(connection: &mut PgConnection, object: &ObjectId) -> Result<u64, Error> {
+    let query = "SELECT storage_keys FROM objects WHERE type = $1 AND id = $2";
+    let found: Option<i64> = sqlx::query_scalar(query)
+        .bind(object.type_name().as_str())
+        .bind(object.id())
+        .fetch_optional(connection)
+        .await
+        .map_err(failed)?;
+    Ok(found.map_or(0, i64::unsigned_abs))
 }
 
 /// What is asked of a storage.
@@ -154,6 +166,7 @@ pub(super) async fn scan(
         .fetch_all(connection)
         .await
         .map_err(failed)?;
+    metrics::storage_read(found.len());
     Ok(storage_page(found, limit))
 }
 

@@ -6,7 +6,7 @@ use wasmverse_core::ObjectId;
 
 use super::failure;
 use crate::{
-    Error, LIST_LIMIT_MAX, STORAGE_PAGE_BYTES, StoragePage,
+    Error, LIST_LIMIT_MAX, STORAGE_PAGE_BYTES, StoragePage, metrics,
     rows::{ScannedRow, beyond, storage_page},
 };
 
@@ -23,7 +23,19 @@ pub(super) async fn get(
         .fetch_optional(pool)
         .await
         .map_err(|error| failure::of(&error))?;
+    metrics::storage_read(1);
     Ok(found.map(Bytes::from))
+}
+
+pub(super) async fn keys(pool: &SqlitePool, object: &ObjectId) -> Result<u64, Error> {
+    let query = "SELECT storage_keys FROM objects WHERE type = ? AND id = ?";
+    let found: Option<i64> = sqlx::query_scalar(query)
+        .bind(object.type_name().as_str())
+        .bind(object.id())
+        .fetch_optional(pool)
+        .await
+        .map_err(|error| failure::of(&error))?;
+    Ok(found.map_or(0, i64::unsigned_abs))
 }
 
 pub(super) async fn scan(
@@ -56,5 +68,6 @@ pub(super) async fn scan(
         .fetch_all(pool)
         .await
         .map_err(|error| failure::of(&error))?;
+    metrics::storage_read(found.len());
     Ok(storage_page(found, limit))
 }

@@ -272,11 +272,22 @@ async fn transaction(
             }
         }
     }
+    failpoint("store-writes", works);
     match run_sql(connection, COMMIT).await {
-        Ok(()) => Ok(done),
+        Ok(()) => {
+            failpoint("store-wrote", works);
+            Ok(done)
+        }
         Err(error) => Err(match failure::of_commit(&error) {
             unknown @ Error::Unknown(_) => Failed::Whole(unknown),
             error => Failed::Within(error),
         }),
+    }
+}
+
+/// Passes a step of what object data is written by.
+fn failpoint(name: &'static str, works: &[Work]) {
+    if works.iter().any(|work| work.rows().is_some()) {
+        wasmverse_failpoint::pass(name);
     }
 }

@@ -47,6 +47,7 @@ async fn random_histories_find_every_fault_and_tell_their_seed() {
         Fault::KeepsStorageOfTheDeleted,
         Fault::UnsetsNothing,
         Fault::CountsNoTouches,
+        Fault::MiscountsKeys,
     ] {
         let found = history(fault).await.expect_err(&format!("{fault:?} was not found"));
         let told = found.to_string();
@@ -71,6 +72,7 @@ async fn the_named_cases_find_faults_and_tell_the_claim() {
         (Fault::KeepsStorageOfTheDeleted, "an object may stand in a batch more than once"),
         (Fault::UnsetsNothing, "an object may stand in a batch more than once"),
         (Fault::CountsNoTouches, "what is expected decides, and a version counts the writes"),
+        (Fault::MiscountsKeys, "many keys in one commit are all set, and all unset"),
     ] {
         let found = check_cases(&BrokenStores(fault)).await;
         let found = found.expect_err(&format!("{fault:?} was not found")).to_string();
