@@ -10,9 +10,13 @@ mod chat;
 mod clients;
 #[path = "programs/command_line.rs"]
 mod command_line;
+#[path = "programs/old_room.rs"]
+mod old_room;
 #[path = "programs/processes.rs"]
 mod processes;
 #[path = "programs/room.rs"]
 mod room;
 #[path = "programs/script.rs"]
 mod script;
+#[path = "programs/store.rs"]
+mod store;

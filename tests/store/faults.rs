@@ -134,7 +134,7 @@ async fn what_is_in_the_way_is_tried_again_and_what_is_refused_fails_alone() {
             IF new.id LIKE 'bad%' THEN RAISE 'no bad ones' USING ERRCODE = '23514'; END IF; \
             IF new.id = 'slow' THEN PERFORM pg_sleep(0.5); END IF; \
             RETURN new; END $$; \
-        CREATE TRIGGER trouble BEFORE INSERT OR UPDATE ON objects \
+        CREATE TRIGGER trouble BEFORE INSERT OR UPDATE OF version ON objects \
             FOR EACH ROW EXECUTE FUNCTION trouble()";
     query(&url, trigger).unwrap();
     assert_eq!(commit(&*store, put("serial", epoch, "1")).await, Ok(Version(1)));

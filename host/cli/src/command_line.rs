@@ -6,7 +6,11 @@ use clap::{
     Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, builder::Resettable,
 };
 
-use crate::{commands, endpoint::Endpoint};
+use crate::{
+    commands,
+    endpoint::{Address, Endpoint},
+    failure::Result,
+};
 
 const EXAMPLES: &str = "\
 From nothing to a running object:
@@ -57,13 +61,23 @@ pub(crate) struct Global {
         default_value = "http://127.0.0.1:8080",
         value_name = "URL"
     )]
-    pub(crate) url: Endpoint,
+    pub(crate) url: Address,
     /// The token that lets you in, where the cluster wants one
     #[arg(long, global = true, env = "WASMVERSE_TOKEN", hide_env_values = true)]
     pub(crate) token: Option<String>,
     /// Print JSON, in a form that stays as it is
     #[arg(long, global = true)]
     pub(crate) json: bool,
+}
+
+impl Global {
+    /// The cluster that `--url` names.
+    ///
+    /// # Errors
+    /// If it names none.
+    pub(crate) fn endpoint(&self) -> Result<Endpoint> {
+        self.url.endpoint()
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -96,6 +110,8 @@ pub(crate) enum Command {
     Chat(commands::chat::ChatArgs),
     /// Measure a running cluster under load
     Bench(commands::bench::BenchArgs),
+    /// Make, look over, export and import the store in which a cluster keeps its state
+    Store(commands::store::StoreArgs),
 }
 
 #[cfg(test)]
@@ -121,7 +137,7 @@ mod tests {
         assert_eq!(asks(&set), ["url", "token"]);
         let matches = empty.try_get_matches_from(["wasmverse", "types"]).unwrap();
         let line = CommandLine::from_arg_matches(&matches).unwrap();
-        assert_eq!(line.global.url.to_string(), "http://127.0.0.1:8080");
+        assert_eq!(line.global.endpoint().unwrap().to_string(), "http://127.0.0.1:8080");
         assert_eq!(line.global.token, None);
     }
 
@@ -132,7 +148,7 @@ mod tests {
         for words in [before, after] {
             let line = CommandLine::try_parse_from(words).unwrap();
             assert!(line.global.json);
-            assert_eq!(line.global.url.to_string(), "grpc://h:1");
+            assert_eq!(line.global.endpoint().unwrap().to_string(), "grpc://h:1");
         }
     }
 

@@ -1,4 +1,4 @@
-//! What each command does. Those that build need no runtime; `dev` brings its own.
+//! What each command does. Those that build need no runtime; `dev` and `store` bring their own.
 
 pub(crate) mod bench;
 pub(crate) mod build;
@@ -12,6 +12,7 @@ pub(crate) mod listen;
 pub(crate) mod logs;
 pub(crate) mod new;
 pub(crate) mod object;
+pub(crate) mod store;
 
 use crate::{
     client::Client,
@@ -27,6 +28,7 @@ pub(crate) fn run(line: CommandLine, output: Output) -> Result<()> {
         Command::New(args) => new::run(&args, output),
         Command::Build(args) => build::run(&args, output),
         Command::Dev(args) => dev::run(args, output),
+        Command::Store(args) => store::run(&args, output),
         command => tokio::runtime::Runtime::new()?.block_on(talk(command, &global, output)),
     }
 }
@@ -45,12 +47,12 @@ async fn talk(command: Command, global: &Global, output: Output) -> Result<()> {
         Command::Create(args) => object::create(&args, &mut connect(global).await?, output).await,
         Command::Delete(args) => object::delete(&args, &mut connect(global).await?, output).await,
         Command::Get(args) => object::get(&args, &mut connect(global).await?, output).await,
-        Command::New(_) | Command::Build(_) | Command::Dev(_) => {
+        Command::New(_) | Command::Build(_) | Command::Dev(_) | Command::Store(_) => {
             unreachable!("these talk to no cluster")
         }
     }
 }
 
 async fn connect(global: &Global) -> Result<Client> {
-    Client::connect(&global.url, global.token.as_deref()).await
+    Client::connect(&global.endpoint()?, global.token.as_deref()).await
 }

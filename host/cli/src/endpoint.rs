@@ -1,8 +1,11 @@
 //! Where the cluster is: `--url`, and what follows from it for the side it does not name.
+//! To `wasmverse store`, which talks to no cluster, the same flag names a database.
 
 use std::{fmt, str::FromStr};
 
 use reqwest::Url;
+
+use crate::failure::Failure;
 
 /// The port of each side, where the address says none or names the other side.
 const HTTP_PORT: u16 = 8080;
@@ -15,6 +18,39 @@ pub(crate) enum Side {
     Http,
     /// gRPC.
     Grpc,
+}
+
+/// What stands after `--url`, as it was typed. It may hold the password of a database: it is not
+/// shown.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Address(String);
+
+impl Address {
+    /// As the address of a cluster.
+    ///
+    /// # Errors
+    /// If it is none.
+    pub(crate) fn endpoint(&self) -> Result<Endpoint, Failure> {
+        let told = |problem| Failure::usage(format!("--url names no cluster: {problem}"));
+        self.0.parse().map_err(told)
+    }
+
+    /// As it was typed.
+    pub(crate) fn text(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<String> for Address {
+    fn from(typed: String) -> Self {
+        Self(typed)
+    }
+}
+
+impl fmt::Debug for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("\"…\"")
+    }
 }
 
 /// `http://HOST:PORT[/PREFIX]` or `grpc://HOST:PORT`.
@@ -122,5 +158,14 @@ mod tests {
             let problem = text.parse::<Endpoint>().unwrap_err();
             assert!(problem.contains("http://HOST:PORT"), "{text}: {problem}");
         }
+    }
+
+    #[test]
+    fn an_address_that_is_no_clusters_is_a_mistake_of_usage_and_not_shown() {
+        let address = Address::from("postgres://me:hunter2@h/db".to_owned());
+        let failure = address.endpoint().unwrap_err();
+        assert_eq!(failure.exit_code(), 2);
+        let told = format!("{failure} {address:?}");
+        assert!(told.contains("`postgres:` is not spoken here") && !told.contains("hunter2"));
     }
 }

@@ -20,6 +20,8 @@ pub(crate) enum Failure {
     Call(Box<CallFailure>),
     /// Something on this machine went wrong: 1.
     Local(anyhow::Error),
+    /// The command did what it should, and what it found is bad; its result says so: 1.
+    Found(String),
 }
 
 /// Why a cluster that took the connection did not answer.
@@ -69,7 +71,7 @@ impl Failure {
 
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
-            Self::Call(_) | Self::Local(_) => 1,
+            Self::Call(_) | Self::Local(_) | Self::Found(_) => 1,
             Self::Usage(_) => 2,
             Self::Unreachable { .. } | Self::Away(_) => 3,
         }
@@ -89,7 +91,7 @@ impl Failure {
             Self::Away(away) => {
                 CallFailure { maybe_executed: away.maybe_executed, ..plain(away.code) }
             }
-            Self::Local(_) => plain("internal"),
+            Self::Local(_) | Self::Found(_) => plain("internal"),
         };
         ErrorBody { error }
     }
@@ -111,14 +113,14 @@ impl Failure {
                 _ => return None,
             },
             Self::Away(away) => return away.hint.clone(),
-            Self::Usage(_) | Self::Local(_) => return None,
+            Self::Usage(_) | Self::Local(_) | Self::Found(_) => return None,
         };
         Some(hint.to_owned())
     }
 
     fn sentence(&self) -> String {
         match self {
-            Self::Usage(message) => message.clone(),
+            Self::Usage(message) | Self::Found(message) => message.clone(),
             Self::Unreachable { url, cause } => {
                 format!("cannot reach the cluster at {url}: {cause}")
             }

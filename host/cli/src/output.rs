@@ -58,6 +58,7 @@ impl Output {
     /// Tells why the command failed.
     pub(crate) fn failure(self, failure: &Failure) {
         if self.json
+            && !matches!(failure, Failure::Found(_))
             && let Ok(body) = serde_json::to_string(&failure.body())
         {
             // Nothing is left to be done if nobody reads it.
@@ -71,13 +72,27 @@ impl Output {
 
     /// A bar on a terminal; elsewhere nothing: whoever works prints lines.
     pub(crate) fn progress(self, length: u64, what: &str) -> ProgressBar {
+        let template = "{spinner} {msg} {wide_bar} {pos}/{len} {elapsed}";
+        self.bar(template, ProgressBar::new(length), what)
+    }
+
+    /// The same for bytes.
+    pub(crate) fn progress_of_bytes(self, length: u64, what: &str) -> ProgressBar {
+        let template = "{spinner} {msg} {wide_bar} {bytes}/{total_bytes} {elapsed}";
+        self.bar(template, ProgressBar::new(length), what)
+    }
+
+    /// The same for what nobody can measure: it only shows that something goes on.
+    pub(crate) fn spinner(self, what: &str) -> ProgressBar {
+        self.bar("{spinner} {msg} {elapsed}", ProgressBar::no_length(), what)
+    }
+
+    fn bar(self, template: &str, bar: ProgressBar, what: &str) -> ProgressBar {
         if self.json || !std::io::stderr().is_terminal() {
             return ProgressBar::hidden();
         }
-        let style =
-            ProgressStyle::with_template("{spinner} {msg} {wide_bar} {pos}/{len} {elapsed}")
-                .expect("the template is right");
-        let bar = ProgressBar::new(length).with_style(style).with_message(what.to_owned());
+        let style = ProgressStyle::with_template(template).expect("the template is right");
+        let bar = bar.with_style(style).with_message(what.to_owned());
         bar.enable_steady_tick(Duration::from_millis(100));
         bar
     }

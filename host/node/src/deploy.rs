@@ -174,7 +174,10 @@ pub(crate) fn unstored(error: &store::Error) -> CallError {
         store::Error::Unknown(_) => {
             CallError::new(ErrorKind::Unavailable, message).maybe_executed()
         }
-        store::Error::Refused(_) | store::Error::NotOurs(_) | store::Error::Damaged(_) => {
+        store::Error::Refused(_)
+        | store::Error::InUse { .. }
+        | store::Error::NotOurs(_)
+        | store::Error::Damaged(_) => {
             CallError::new(ErrorKind::Internal, message)
         }
     }

@@ -53,12 +53,7 @@ impl Node {
     /// # Errors
     /// If the configuration cannot be followed or the store cannot be opened.
     pub async fn start(config: Config, shutdown: Shutdown) -> anyhow::Result<Self> {
-        let opening = wasmverse_store::Config {
-            url: config.store.url.as_ref().map(|url| url.expose().to_owned()),
-            connections_max: config.store.connections_max,
-            data_dir: config.store.data_dir.clone(),
-            shards: config.cluster.shards,
-        };
+        let opening = config.store();
         let store = async move { wasmverse_store::open(&opening).await };
         Self::start_with(config, store, shutdown).await
     }

@@ -22,8 +22,18 @@ pub enum Error {
     /// The connection broke while writing: it may have been written.
     #[error("the store may or may not have written: {0}")]
     Unknown(String),
-    /// The data directory belongs to another process, or the store to another cluster or a newer
-    /// program.
+    /// A database that belongs to one process at a time belongs to another one now.
+    #[error(
+        "{database} is in use by {holder}: stop that one, or give this one a data directory of its \
+         own (--data-dir)"
+    )]
+    InUse {
+        /// Which one.
+        database: String,
+        /// As far as it is known.
+        holder: String,
+    },
+    /// The store belongs to another cluster or a newer program.
     #[error("{0}")]
     NotOurs(String),
     /// What is stored cannot be read.

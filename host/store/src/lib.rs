@@ -26,10 +26,8 @@ use wasmverse_core::{Epoch, ObjectId, RevisionNumber, ShardId, TypeName, Version
 
 pub use commit::{Change, Claimed, Commit, Expected, Owner, STORAGE_KEY_BYTES_MAX, StateDigest};
 pub use error::Error;
-pub use open::{Config, open};
-pub use records::{
-    NewRevision, Page, RevisionRecord, Save, StoragePage, StoredObject, StoredSummary,
-};
+pub use open::{Config, Location, exists, locate, open};
+pub use records::{NewRevision, Page, RevisionRecord, StoragePage, StoredObject, StoredSummary};
 
 /// What every method of a store answers.
 pub type Answer<'a, T> = BoxFuture<'a, Result<T, Error>>;
@@ -67,15 +65,6 @@ pub trait Store: Send + Sync + 'static {
 
     /// An object as it was last saved; none: it does not exist.
     fn load(&self, object: &ObjectId) -> Answer<'_, Option<StoredObject>>;
-
-    /// Saves objects in one transaction. Each answers for itself, in order: its row's new version,
-    /// or why not ([`Error::Conflict`]: the row's version is not the expected one;
-    /// [`Error::Refused`]: it cannot be stored). The outer error means that nothing was saved, or
-    /// ([`Error::Unknown`]) that nobody knows.
-    fn save(&self, batch: Vec<Save>) -> Answer<'_, Vec<Result<Version, Error>>>;
-
-    /// Removes an object with its state; `true` if there was one. Its version lives on.
-    fn delete(&self, object: &ObjectId) -> Answer<'_, bool>;
 
     /// Writes what turns changed, each row whole or not at all. Each answers for itself, in order:
     /// its new version, or why not ([`Error::Fenced`]: the shard was claimed with a higher epoch;

@@ -6,7 +6,7 @@ use metrics::{counter, histogram};
 
 use crate::Error;
 
-/// Rows in one call of `save`.
+/// Rows in one call of `commit`.
 pub(crate) fn saved(rows: usize, begun: Instant) {
     #[expect(clippy::cast_precision_loss, reason = "batches are far below 2^52 rows")]
     histogram!("wasmverse_store_save_rows").record(rows as f64);
@@ -49,6 +49,7 @@ pub(crate) fn failed(error: &Error) {
         Error::Refused(_) => "refused",
         Error::Unavailable(_) => "unavailable",
         Error::Unknown(_) => "unknown",
+        Error::InUse { .. } => "in-use",
         Error::NotOurs(_) => "not-ours",
         Error::Damaged(_) => "damaged",
     };

@@ -47,29 +47,53 @@ const DATABASE: &str = "wasmverse.db";
 /// that this version does not know; [`Error::Damaged`] if it cannot be read; else
 /// [`Error::Unavailable`].
 pub async fn open(config: &Config) -> Result<Arc<dyn Store>, Error> {
-    match place(config)? {
-        Meant::Sqlite(place) => Ok(Arc::new(SqliteStore::open(place, config.shards).await?)),
-        Meant::Postgres(url) => {
+    let place = match locate(config)? {
+        Location::Memory => Place::Memory,
+        Location::File(path) => Place::File(path),
+        Location::Server(url) => {
             let opened = PostgresStore::open(&url, config.connections_max, config.shards).await;
-            Ok(Arc::new(opened?))
+            return Ok(Arc::new(opened?));
         }
+    };
+    Ok(Arc::new(SqliteStore::open(place, config.shards).await?))
+}
+
+/// Whether there is a store already. Makes none.
+///
+/// # Errors
+/// As [`open`], where it has to be asked.
+pub async fn exists(config: &Config) -> Result<bool, Error> {
+    match locate(config)? {
+        Location::Memory => Ok(false),
+        Location::File(path) => path.try_exists().map_err(|error| {
+            Error::Unavailable(format!("failed to look for {}: {error}", path.display()))
+        }),
+        Location::Server(url) => PostgresStore::exists(&url).await,
     }
 }
 
-/// The store that a configuration means.
-#[derive(Debug, PartialEq, Eq)]
-enum Meant {
-    Sqlite(Place),
-    Postgres(String),
+/// Where a store is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Location {
+    /// SQLite in the memory of a process.
+    Memory,
+    /// SQLite in a file.
+    File(PathBuf),
+    /// PostgreSQL at this URL, which may hold a password.
+    Server(String),
 }
 
-fn place(config: &Config) -> Result<Meant, Error> {
+/// Where the store of a configuration is.
+///
+/// # Errors
+/// [`Error::NotOurs`] if its URL names no kind that is known.
+pub fn locate(config: &Config) -> Result<Location, Error> {
     let Some(url) = &config.url else {
-        return Ok(Meant::Sqlite(Place::File(config.data_dir.join(DATABASE))));
+        return Ok(Location::File(config.data_dir.join(DATABASE)));
     };
     let (kind, rest) = url.split_once(':').unwrap_or((url, ""));
     match kind {
-        "sqlite" if rest == ":memory:" => Ok(Meant::Sqlite(Place::Memory)),
+        "sqlite" if rest == ":memory:" => Ok(Location::Memory),
         "sqlite" => {
             let path = rest.strip_prefix("//").unwrap_or(rest);
             if path.is_empty() || path.contains('?') {
@@ -77,9 +101,9 @@ fn place(config: &Config) -> Result<Meant, Error> {
                     "store.url `{url}` names no file: write `sqlite:PATH`, without parameters"
                 )));
             }
-            Ok(Meant::Sqlite(Place::File(path.into())))
+            Ok(Location::File(path.into()))
         }
-        "postgres" | "postgresql" if rest.starts_with("//") => Ok(Meant::Postgres(url.clone())),
+        "postgres" | "postgresql" if rest.starts_with("//") => Ok(Location::Server(url.clone())),
         _ => Err(Error::NotOurs(
             "store.url names no kind of store that is known: use `sqlite:PATH`, \
              `sqlite::memory:` or `postgres://USER:PASSWORD@HOST:PORT/DATABASE`"
@@ -92,34 +116,34 @@ fn place(config: &Config) -> Result<Meant, Error> {
 mod tests {
     use super::*;
 
-    fn placed(url: &str) -> Result<Meant, Error> {
-        place(&Config { url: Some(url.to_owned()), ..Config::default() })
+    fn located(url: &str) -> Result<Location, Error> {
+        locate(&Config { url: Some(url.to_owned()), ..Config::default() })
     }
 
-    fn file(path: &str) -> Meant {
-        Meant::Sqlite(Place::File(path.into()))
+    fn file(path: &str) -> Location {
+        Location::File(path.into())
     }
 
     #[test]
     fn a_url_names_a_file_or_memory_or_a_server() {
-        assert_eq!(placed("sqlite::memory:"), Ok(Meant::Sqlite(Place::Memory)));
-        assert_eq!(placed("sqlite:a/b.db"), Ok(file("a/b.db")));
-        assert_eq!(placed("sqlite:///a/b.db"), Ok(file("/a/b.db")));
-        let default = place(&Config { data_dir: "/data".into(), ..Config::default() });
+        assert_eq!(located("sqlite::memory:"), Ok(Location::Memory));
+        assert_eq!(located("sqlite:a/b.db"), Ok(file("a/b.db")));
+        assert_eq!(located("sqlite:///a/b.db"), Ok(file("/a/b.db")));
+        let default = locate(&Config { data_dir: "/data".into(), ..Config::default() });
         assert_eq!(default, Ok(file("/data/wasmverse.db")));
         for url in ["postgres://me:secret@host:1/db", "postgresql:///db?host=/run/postgresql"] {
-            assert_eq!(placed(url), Ok(Meant::Postgres(url.to_owned())));
+            assert_eq!(located(url), Ok(Location::Server(url.to_owned())));
         }
     }
 
     #[test]
     fn other_urls_are_refused_without_showing_a_password() {
         for url in ["postgres:me:hunter2@host/db", "mysql://hunter2", "x", ""] {
-            let told = placed(url).unwrap_err().to_string();
+            let told = located(url).unwrap_err().to_string();
             assert!(told.contains("sqlite:PATH") && !told.contains("hunter2"), "{told}");
         }
         for url in ["sqlite:", "sqlite:a.db?mode=rwc"] {
-            assert!(placed(url).is_err(), "{url}");
+            assert!(located(url).is_err(), "{url}");
         }
     }
 

@@ -24,8 +24,8 @@ use tokio_util::task::TaskTracker;
 use wasmverse_core::{Epoch, ObjectId, RevisionNumber, ShardId, TypeName, Version};
 
 use crate::{
-    Answer, Change, Claimed, Commit, Error, Expected, NewRevision, Owner, Page, RevisionRecord,
-    Save, StoragePage, Store, StoredObject,
+    Answer, Claimed, Commit, Error, NewRevision, Owner, Page, RevisionRecord, StoragePage, Store,
+    StoredObject,
     claim::Wanted,
     components,
     dump::{Record, Status},
@@ -63,6 +63,14 @@ impl PostgresStore {
         tasks.spawn(writer::run(Arc::clone(&connections), commands));
         tasks.close();
         Ok(Self { connections, writer, tasks, cluster_id, shards })
+    }
+
+    /// Whether there is a store in a database.
+    ///
+    /// # Errors
+    /// As [`crate::open`].
+    pub async fn exists(url: &str) -> Result<bool, Error> {
+        open::exists(&Connections::new(url, 1)?).await
     }
 
     /// The name that this store's cluster was given when it was made.
@@ -152,24 +160,6 @@ impl Store for PostgresStore {
             loaded
         }
         .boxed()
-    }
-
-    fn save(&self, batch: Vec<Save>) -> Answer<'_, Vec<Result<Version, Error>>> {
-        let commits = batch.into_iter().map(Commit::from);
-        self.write_rows(commits.map(|row| Prepared::unfenced(row, jsonb::holds)).collect())
-    }
-
-    fn delete(&self, object: &ObjectId) -> Answer<'_, bool> {
-        let commit = Commit {
-            object: object.clone(),
-            shard: ShardId(0),
-            epoch: Epoch(0),
-            expected: Expected::Any,
-            change: Change::Delete,
-            storage: Vec::new(),
-        };
-        let rows = vec![Prepared::unfenced(commit, jsonb::holds)];
-        async move { Ok(self.write_rows(rows).await?.remove(0)? != Version(0)) }.boxed()
     }
 
     fn commit(&self, batch: Vec<Commit>) -> Answer<'_, Vec<Result<Version, Error>>> {

@@ -2,13 +2,11 @@
 
 use wasmverse_core::{Encoding, State, Version};
 
-use crate::{Change, Commit, Error, Expected, Save, StateDigest};
+use crate::{Change, Commit, Error, Expected, StateDigest};
 
 /// A commit made ready.
 pub(crate) struct Prepared {
     pub(crate) commit: Commit,
-    /// Whether its epoch must be the shard's.
-    pub(crate) fenced: bool,
     /// None: no store would ever write it, and `unless` says why.
     pub(crate) kind: Option<Kind>,
     /// What it is answered unless it is written.
@@ -47,12 +45,7 @@ impl Prepared {
             digest = Some(StateDigest::of(state));
             json = *encoding == Encoding::Json && is_json(&state.data);
         }
-        Self { commit, fenced: true, kind, unless, digest, json }
-    }
-
-    /// What is written whoever owns the shard.
-    pub(crate) fn unfenced(commit: Commit, is_json: impl Fn(&[u8]) -> bool) -> Self {
-        Self { fenced: false, ..Self::new(commit, is_json) }
+        Self { commit, kind, unless, digest, json }
     }
 
     pub(crate) fn state(&self) -> Option<&State> {
@@ -89,20 +82,6 @@ fn kind(expected: Expected, change: &Change) -> Option<Kind> {
         (Change::Touch, ..) => Some(Kind::Touched(version)),
         (Change::Delete, Expected::Absent, _) => Some(Kind::NeverThere),
         (Change::Delete, ..) => Some(Kind::Deleted(version)),
-    }
-}
-
-impl From<Save> for Commit {
-    fn from(save: Save) -> Self {
-        let Save { object, shard, state, encoding, durability, revision, expected } = save;
-        Self {
-            object,
-            shard,
-            epoch: wasmverse_core::Epoch(0),
-            expected: expected.map_or(Expected::Absent, Expected::Version),
-            change: Change::Put { state, encoding, durability, revision },
-            storage: Vec::new(),
-        }
     }
 }
 

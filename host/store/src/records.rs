@@ -1,9 +1,7 @@
 //! The rows of a store, as its callers see them.
 
 use bytes::Bytes;
-use wasmverse_core::{
-    Durability, Encoding, ObjectId, RevisionNumber, ShardId, State, TypeName, Version,
-};
+use wasmverse_core::{ObjectId, RevisionNumber, State, TypeName, Version};
 
 use crate::StateDigest;
 
@@ -57,25 +55,6 @@ pub struct StoredObject {
     pub created_at_micros: i64,
     /// In microseconds since 1970.
     pub updated_at_micros: i64,
-}
-
-/// A row to be written.
-#[derive(Clone, Debug)]
-pub struct Save {
-    /// Whose.
-    pub object: ObjectId,
-    /// Its shard.
-    pub shard: ShardId,
-    /// None: it exists, and has no state yet.
-    pub state: Option<State>,
-    /// How the state is written.
-    pub encoding: Encoding,
-    /// When the type saves; kept for those who look at the rows.
-    pub durability: Durability,
-    /// The revision that wrote it.
-    pub revision: RevisionNumber,
-    /// The version that the row must have; none: there must be no row (a tombstone is none).
-    pub expected: Option<Version>,
 }
 
 /// An object in a list.

@@ -26,8 +26,8 @@ use tokio_util::task::TaskTracker;
 use wasmverse_core::{Epoch, ObjectId, RevisionNumber, ShardId, TypeName, Version};
 
 use crate::{
-    Answer, Change, Claimed, Commit, Error, Expected, NewRevision, Owner, Page, RevisionRecord,
-    Save, StoragePage, Store, StoredObject,
+    Answer, Claimed, Commit, Error, NewRevision, Owner, Page, RevisionRecord, StoragePage, Store,
+    StoredObject,
     claim::Wanted,
     components,
     dump::{Record, Status},
@@ -159,25 +159,6 @@ impl Store for SqliteStore {
             loaded
         }
         .boxed()
-    }
-
-    fn save(&self, batch: Vec<Save>) -> Answer<'_, Vec<Result<Version, Error>>> {
-        let commits = batch.into_iter().map(Commit::from);
-        let rows = commits.map(|commit| Prepared::unfenced(commit, is_json)).collect();
-        self.write_rows(rows)
-    }
-
-    fn delete(&self, object: &ObjectId) -> Answer<'_, bool> {
-        let commit = Commit {
-            object: object.clone(),
-            shard: ShardId(0),
-            epoch: Epoch(0),
-            expected: Expected::Any,
-            change: Change::Delete,
-            storage: Vec::new(),
-        };
-        let rows = vec![Prepared::unfenced(commit, is_json)];
-        async move { Ok(self.write_rows(rows).await?.remove(0)? != Version(0)) }.boxed()
     }
 
     fn commit(&self, batch: Vec<Commit>) -> Answer<'_, Vec<Result<Version, Error>>> {

@@ -169,6 +169,6 @@ pub(crate) fn is_passing(failure: &Failure) -> bool {
     match failure {
         Failure::Unreachable { .. } | Failure::Away(_) => true,
         Failure::Call(call) => ["unavailable", "overloaded", "timeout"].contains(&&*call.code),
-        Failure::Usage(_) | Failure::Local(_) => false,
+        Failure::Usage(_) | Failure::Local(_) | Failure::Found(_) => false,
     }
 }

@@ -102,7 +102,8 @@ pub(crate) async fn run(args: &BenchArgs, global: &Global, output: Output) -> Re
 }
 
 fn plan(args: &BenchArgs, global: &Global) -> Result<Plan> {
-    let surface = args.via.unwrap_or(match global.url.side {
+    let endpoint = global.endpoint()?;
+    let surface = args.via.unwrap_or(match endpoint.side {
         Side::Grpc => Surface::Grpc,
         Side::Http => Surface::Http,
     });
@@ -130,7 +131,7 @@ fn plan(args: &BenchArgs, global: &Global) -> Result<Plan> {
         )
     };
     Ok(Plan {
-        endpoint: global.url.via(side),
+        endpoint: endpoint.via(side),
         surface,
         token: global.token.clone(),
         objects: objects.map_err(|error| Failure::usage(error.to_string()))?,

@@ -71,8 +71,9 @@ struct Chat {
 const SEND_WITHIN: Duration = Duration::from_secs(5);
 
 pub(crate) async fn run(args: ChatArgs, global: &Global) -> Result<()> {
-    let mut session = Session::open(&global.url, global.token.as_deref()).await?;
-    let client = Client::connect(&global.url, global.token.as_deref()).await?;
+    let endpoint = global.endpoint()?;
+    let mut session = Session::open(&endpoint, global.token.as_deref()).await?;
+    let client = Client::connect(&endpoint, global.token.as_deref()).await?;
     while session.token().is_none() {
         session.next().await?;
     }
@@ -398,6 +399,8 @@ fn may_have_run(failure: &Failure) -> bool {
     match failure {
         Failure::Call(call) => call.maybe_executed,
         Failure::Away(away) => away.maybe_executed,
-        Failure::Unreachable { .. } | Failure::Usage(_) | Failure::Local(_) => false,
+        Failure::Unreachable { .. } | Failure::Usage(_) | Failure::Local(_) | Failure::Found(_) => {
+            false
+        }
     }
 }

@@ -27,7 +27,7 @@ pub(crate) struct ListenArgs {
 }
 
 pub(crate) async fn run(args: &ListenArgs, global: &Global, output: Output) -> Result<()> {
-    let mut session = Session::open(&global.url, global.token.as_deref()).await?;
+    let mut session = Session::open(&global.endpoint()?, global.token.as_deref()).await?;
     loop {
         let happening = tokio::select! {
             happening = session.next() => happening?,

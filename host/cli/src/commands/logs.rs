@@ -45,6 +45,7 @@ pub(crate) async fn run(args: &LogsArgs, global: &Global, output: Output) -> Res
     let (type_name, id) = args.object.split_once('/').unwrap_or((&args.object, ""));
     let request =
         LogsRequest { type_name: type_name.to_owned(), id: id.to_owned(), recent: args.recent };
+    let endpoint = global.endpoint()?;
     let mut lines = super::connect(global).await?.logs(&request).await?;
     loop {
         let next = match args.follow {
@@ -54,10 +55,10 @@ pub(crate) async fn run(args: &LogsArgs, global: &Global, output: Output) -> Res
         let line = match next {
             Some(Ok(line)) => line,
             Some(Err(Failure::Call(failure))) if failure.code == "unavailable" => {
-                return Err(gone(&global.url, &failure.message));
+                return Err(gone(&endpoint, &failure.message));
             }
             Some(Err(failure)) => return Err(failure),
-            None if args.follow => return Err(gone(&global.url, "the connection was closed")),
+            None if args.follow => return Err(gone(&endpoint, "the connection was closed")),
             None => return Ok(()),
         };
         output.result(&line, || text(&line))?;

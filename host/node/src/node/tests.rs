@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 use wasmverse_core::{Action, Epoch, ErrorKind, Invocation, ShardId, Version};
 use wasmverse_store::{
-    Answer, Claimed, Commit, Error, NewRevision, Owner, Page, Save, StoragePage, Store,
-    StoredObject, dump,
+    Answer, Claimed, Commit, Error, NewRevision, Owner, Page, StoragePage, Store, StoredObject,
+    dump,
 };
 
 use super::*;
@@ -56,20 +56,6 @@ impl Store for Troubled {
             return Box::pin(std::future::ready(Err(Error::Unavailable("gone fishing".into()))));
         }
         self.store.load(object)
-    }
-
-    fn save(&self, batch: Vec<Save>) -> Answer<'_, Vec<Result<Version, Error>>> {
-        if self.stuck.load(SeqCst) {
-            return Box::pin(std::future::pending());
-        }
-        self.store.save(batch)
-    }
-
-    fn delete(&self, object: &ObjectId) -> Answer<'_, bool> {
-        if self.away.load(SeqCst) {
-            return Box::pin(std::future::ready(Err(Error::Unavailable("gone fishing".into()))));
-        }
-        self.store.delete(object)
     }
 
     fn commit(&self, batch: Vec<Commit>) -> Answer<'_, Vec<Result<Version, Error>>> {

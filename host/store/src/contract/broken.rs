@@ -15,7 +15,7 @@ use wasmverse_core::{Epoch, ObjectId, RevisionNumber, ShardId, State, TypeName, 
 use super::{Subject, check_cases, check_histories};
 use crate::{
     Answer, Change, Claimed, Commit, Error, Expected, NewRevision, Owner, Page, RevisionRecord,
-    Save, StoragePage, Store, StoredObject,
+    StoragePage, Store, StoredObject,
     dump::{Record, Status},
     sqlite::{Place, SqliteStore},
 };
@@ -180,14 +180,6 @@ impl Store for Broken {
                 .map(|found| StoredObject { version: Version(found.version.0 - base), ..found }))
         }
         .boxed()
-    }
-
-    fn save(&self, batch: Vec<Save>) -> Answer<'_, Vec<Result<Version, Error>>> {
-        self.inner.save(batch)
-    }
-
-    fn delete(&self, object: &ObjectId) -> Answer<'_, bool> {
-        self.inner.delete(object)
     }
 
     fn commit(&self, batch: Vec<Commit>) -> Answer<'_, Vec<Result<Version, Error>>> {

@@ -4,10 +4,8 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 use wasmverse_core::{ObjectId, Version};
 
-use super::{
-    Case, EPOCH, SHARD, Verdict, case, commit_one, delete, ensure, load, object, put, touch,
-};
-use crate::{Change, Commit, Error, Expected, STORAGE_KEY_BYTES_MAX, Save, Store};
+use super::{Case, EPOCH, Verdict, case, commit_one, delete, ensure, load, object, put, touch};
+use crate::{Change, Commit, Error, Expected, STORAGE_KEY_BYTES_MAX, Store};
 
 pub(super) const CASES: &[Case] = &[
     case!("what is expected decides, and a version counts the writes", expectations),
@@ -19,7 +17,6 @@ pub(super) const CASES: &[Case] = &[
     case!("what expects anything is never a conflict, however many write at once", at_once),
     case!("rows that the store refuses harm no other of their batch", refused_alone),
     case!("an object that is made again begins with nothing", made_again),
-    case!("a save or delete without an owner is written all the same", without_owner),
 ];
 
 fn of(object: &ObjectId, expected: Expected, change: Change) -> Commit {
@@ -218,30 +215,5 @@ async fn made_again(store: &dyn Store) -> Verdict {
         ensure!(page.rows.is_empty(), "{made:?} was born with {page:?}");
         ensure!(delete(store, &object).await?, "it was there");
     }
-    Ok(())
-}
-
-async fn without_owner(store: &dyn Store) -> Verdict {
-    let object = object("T", "a");
-    let save = |expected| {
-        let Change::Put { state, encoding, durability, revision } = put(&object, None, "1").change
-        else {
-            unreachable!("a put is a put")
-        };
-        Save {
-            object: object.clone(),
-            shard: SHARD,
-            state,
-            encoding,
-            durability,
-            revision,
-            expected,
-        }
-    };
-    store.claim(super::owner("another"), vec![(SHARD, EPOCH)]).await?;
-    let saved = store.save(vec![save(None), save(Some(Version(1)))]).await?;
-    ensure!(saved == [Ok(Version(1)), Ok(Version(2))], "it answers {saved:?}");
-    ensure!(store.delete(&object).await?, "it was there");
-    ensure!(!store.delete(&object).await?, "it was deleted");
     Ok(())
 }

@@ -100,12 +100,15 @@ async fn cut(store: &dyn Store) -> Verdict {
         br#"{"kind":"shard","shard":1,"epoch":1,"node":"n","incarnation":"i","claimed_at":1}"#;
     let first = nothing.split_inclusive(|byte| *byte == b'\n').next().unwrap_or_default();
     let open = [first, shard].concat();
+    let whole = [first, shard, b"\n", nothing.split_at(first.len()).1].concat();
+    let more = [&whole[..], b"{}\n"].concat();
     let foreign = String::from_utf8_lossy(&nothing).replace("\"shards\":", "\"shards\":1");
     for (lines, wanted) in [
         (open.as_slice(), "cut short"),
         (b"", "cut short"),
         (shard, "not in order"),
         (b"what?", "line 1"),
+        (more.as_slice(), "more after the end"),
         (foreign.as_bytes(), "shards"),
     ] {
         let answer = import(store, &mut &*lines).await;

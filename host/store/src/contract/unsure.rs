@@ -10,8 +10,8 @@ use wasmverse_core::{Epoch, ObjectId, RevisionNumber, ShardId, TypeName, Version
 
 use super::{Subject, dice::Dice};
 use crate::{
-    Answer, Claimed, Commit, Error, NewRevision, Owner, Page, RevisionRecord, Save, StoragePage,
-    Store, StoredObject,
+    Answer, Claimed, Commit, Error, NewRevision, Owner, Page, RevisionRecord, StoragePage, Store,
+    StoredObject,
     dump::{Record, Status},
 };
 
@@ -123,14 +123,6 @@ impl Store for UnsureStore {
 
     fn load(&self, object: &ObjectId) -> Answer<'_, Option<StoredObject>> {
         self.inner.load(object)
-    }
-
-    fn save(&self, batch: Vec<Save>) -> Answer<'_, Vec<Result<Version, Error>>> {
-        self.inner.save(batch)
-    }
-
-    fn delete(&self, object: &ObjectId) -> Answer<'_, bool> {
-        self.inner.delete(object)
     }
 
     fn epochs(&self) -> Answer<'_, Vec<Claimed>> {

@@ -61,6 +61,15 @@ pub async fn import(
             let record: Record = serde_json::from_slice(&line)
                 .map_err(|error| Error::Damaged(format!("line {}: {error}", count + 1)))?;
             count += 1;
+            if record == Record::End {
+                // Before the store takes it for whole.
+                line.clear();
+                let more = from.read_until(b'\n', &mut line).await;
+                if !matches!(more, Ok(0)) {
+                    let told = format!("line {}: there is more after the end", count + 1);
+                    return Err(Error::Damaged(told));
+                }
+            }
             if sender.send(record).await.is_err() {
                 // The store says why.
                 return Ok(count);

@@ -33,7 +33,7 @@ struct Columns<'a> {
     types: Vec<&'a str>,
     ids: Vec<&'a str>,
     shards: Vec<i64>,
-    epochs: Vec<Option<i64>>,
+    epochs: Vec<i64>,
     kinds: Vec<i64>,
     expected: Vec<Option<i64>>,
     jsons: Vec<Option<&'a str>>,
@@ -57,7 +57,7 @@ impl<'a> Columns<'a> {
         self.shards.push(i64::from(row.commit.shard.0));
         // An epoch that no shard can have is none's.
         let epoch = i64::try_from(row.commit.epoch.0).unwrap_or(0);
-        self.epochs.push(row.fenced.then_some(epoch));
+        self.epochs.push(epoch);
         let (kind, expected) = match row.kind {
             Some(Kind::New) => (0, None),
             Some(Kind::Changed(version)) => (1, Some(version)),

@@ -107,6 +107,7 @@ pub(super) fn named(error: Error, name: &str) -> Error {
         | Error::Fenced(_)
         | Error::Refused(_)
         | Error::Unknown(_)
+        | Error::InUse { .. }
         | Error::NotOurs(_)) => other,
     }
 }

@@ -20,6 +20,15 @@ pub(super) async fn prepare(connections: &Connections, shards: u16) -> Result<St
     prepared.await.map_err(|error| failure::named(error, name))
 }
 
+/// Whether there are tables.
+pub(super) async fn exists(connections: &Connections) -> Result<bool, Error> {
+    let asked = connections.read((), |c, ()| {
+        let query = sqlx::query_scalar("SELECT to_regclass('meta') IS NOT NULL");
+        async move { query.fetch_one(c).await.map_err(|error| failure::of(&error)) }.boxed()
+    });
+    asked.await.map_err(|error| failure::named(error, &connections.name))
+}
+
 async fn migrate(
     connection: &mut PgConnection,
     (name, shards): &(String, u16),

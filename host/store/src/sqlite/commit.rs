@@ -43,7 +43,7 @@ pub(super) async fn commit(
         for place in begin..begin + length {
             let row = rows[place];
             let epoch = epochs.get(&i64::from(row.commit.shard.0)).copied().unwrap_or(0);
-            if row.fenced && (epoch == 0 || row.commit.epoch.0 != epoch) {
+            if epoch == 0 || row.commit.epoch.0 != epoch {
                 answers[place] = Err(row.fenced_off());
             } else {
                 places.insert(row.name(), place);
@@ -60,16 +60,12 @@ pub(super) async fn commit(
     Ok(answers)
 }
 
-/// The epochs of the shards that rows are fenced by.
+/// The epochs of the rows' shards.
 async fn epochs(
     connection: &mut SqliteConnection,
     rows: &[&Prepared],
 ) -> Result<BTreeMap<i64, u64>, sqlx::Error> {
-    let fenced = rows.iter().filter(|row| row.fenced);
-    let shards: BTreeSet<u16> = fenced.map(|row| row.commit.shard.0).collect();
-    if shards.is_empty() {
-        return Ok(BTreeMap::new());
-    }
+    let shards: BTreeSet<u16> = rows.iter().map(|row| row.commit.shard.0).collect();
     let query = "SELECT shard, epoch FROM shards WHERE shard IN (SELECT value FROM json_each(?))";
     let asked = serde_json::to_string(&shards).expect("numbers are JSON");
     let found: Vec<(i64, i64)> = sqlx::query_as(query).bind(asked).fetch_all(connection).await?;

@@ -83,6 +83,7 @@ pub(super) fn named(error: Error, path: &str) -> Error {
         | Error::Fenced(_)
         | Error::Refused(_)
         | Error::Unknown(_)
+        | Error::InUse { .. }
         | Error::NotOurs(_)) => other,
     }
 }

@@ -50,9 +50,5 @@ fn held(file: &mut File, database: &Path) -> Error {
         pid if pid == std::process::id().to_string() => format!("this very process ({pid})"),
         pid => format!("process {pid}"),
     };
-    Error::NotOurs(format!(
-        "{} is in use by {holder}: stop that one, or give this one a data directory of its own \
-         (--data-dir)",
-        database.display()
-    ))
+    Error::InUse { database: database.display().to_string(), holder }
 }

@@ -7,7 +7,7 @@ use wasmverse_core::{Durability, Encoding, ObjectId, RevisionNumber, ShardId, St
 
 use super::*;
 use crate::{
-    Config,
+    Change, Config, Expected,
     contract::{Subject, Unsure, check_cases, check_histories},
 };
 
@@ -59,16 +59,30 @@ async fn in_memory_it_keeps_the_contract() {
     check_histories(&Unsure(&InMemory), 200..220, 200).await.unwrap();
 }
 
-fn row(id: &str, expected: Option<u64>, data: &str) -> Save {
-    Save {
+/// By the first owner of its shard; see [`claimed`].
+fn row(id: &str, expected: Option<u64>, data: &str) -> Commit {
+    Commit {
         object: ObjectId::parse("T", id).unwrap(),
         shard: ShardId(0),
-        state: Some(State { schema: 1, data: data.to_owned().into() }),
-        encoding: Encoding::Json,
-        durability: Durability::Periodic,
-        revision: RevisionNumber(1),
-        expected: expected.map(Version),
+        epoch: Epoch(1),
+        expected: expected.map_or(Expected::Absent, |version| Expected::Version(Version(version))),
+        change: Change::Put {
+            state: Some(State { schema: 1, data: data.to_owned().into() }),
+            encoding: Encoding::Json,
+            durability: Durability::Periodic,
+            revision: RevisionNumber(1),
+        },
+        storage: Vec::new(),
     }
+}
+
+/// Claims the shard of all rows, unless it was claimed before.
+async fn claimed(store: SqliteStore) -> SqliteStore {
+    if store.epochs().await.unwrap().is_empty() {
+        let owner = Owner { node: "n".to_owned(), incarnation: "i".to_owned() };
+        store.claim(owner, vec![(ShardId(0), Epoch(0))]).await.unwrap();
+    }
+    store
 }
 
 fn file() -> (tempfile::TempDir, PathBuf) {
@@ -78,7 +92,7 @@ fn file() -> (tempfile::TempDir, PathBuf) {
 }
 
 async fn open_file(path: &std::path::Path) -> Result<SqliteStore, Error> {
-    SqliteStore::open(Place::File(path.to_owned()), SHARDS).await
+    Ok(claimed(SqliteStore::open(Place::File(path.to_owned()), SHARDS).await?).await)
 }
 
 /// Runs SQL in a database, with nothing in between.
@@ -95,7 +109,7 @@ async fn one_process_at_a_time_and_the_next_one_is_told_who_and_what_to_do() {
     let (_directory, path) = file();
     let store = open_file(&path).await.unwrap();
     let told = open_file(&path).await.unwrap_err();
-    assert!(matches!(told, Error::NotOurs(_)), "{told}");
+    assert!(matches!(told, Error::InUse { .. }), "{told}");
     let told = told.to_string();
     assert!(
         told.contains(&std::process::id().to_string()) && told.contains("--data-dir"),
@@ -155,7 +169,7 @@ async fn a_damaged_page_is_an_error_of_who_reads_it() {
     let (_directory, path) = file();
     let store = open_file(&path).await.unwrap();
     let rows = (0..400).map(|n| row(&n.to_string(), None, &format!("\"{}\"", "x".repeat(900))));
-    store.save(rows.collect()).await.unwrap();
+    store.commit(rows.collect()).await.unwrap();
     store.close().await.unwrap();
     let mut bytes = std::fs::read(&path).unwrap();
     let from = bytes.len() / 3;
@@ -180,7 +194,7 @@ async fn a_damaged_page_is_an_error_of_who_reads_it() {
 async fn a_row_that_cannot_be_read_is_damaged_and_named() {
     let (_directory, path) = file();
     let store = open_file(&path).await.unwrap();
-    store.save(vec![row("a", None, "1"), row("b", None, "2")]).await.unwrap();
+    store.commit(vec![row("a", None, "1"), row("b", None, "2")]).await.unwrap();
     store.close().await.unwrap();
     sql(&path, "UPDATE objects SET state_json = NULL WHERE id = 'a'").await;
     let store = open_file(&path).await.unwrap();
@@ -235,21 +249,21 @@ async fn a_row_that_the_database_refuses_fails_alone() {
     .await;
     let store = open_file(&path).await.unwrap();
     let id = |n: usize| if n % 50 == 7 { format!("bad{n}") } else { n.to_string() };
-    let answers = store.save((0..150).map(|n| row(&id(n), None, "1")).collect()).await.unwrap();
+    let answers = store.commit((0..150).map(|n| row(&id(n), None, "1")).collect()).await.unwrap();
     for (n, answer) in answers.iter().enumerate() {
         let bad = matches!(answer, Err(Error::Refused(told)) if told.contains("no bad ones"));
         assert_eq!(bad, n % 50 == 7, "{n}: {answer:?}");
     }
     let data = |n: usize| if n % 50 == 8 { "\"worse\"" } else { "2" };
     let rows = (0..150).filter(|n| n % 50 != 7).map(|n| row(&id(n), Some(1), data(n)));
-    let answers = store.save(rows.collect()).await.unwrap();
+    let answers = store.commit(rows.collect()).await.unwrap();
     assert_eq!(answers.iter().filter(|answer| answer.is_err()).count(), 3, "{answers:?}");
     store.close().await.unwrap();
 }
 
 #[tokio::test]
 async fn an_object_may_stand_in_a_batch_twice() {
-    let store = SqliteStore::open(Place::Memory, SHARDS).await.unwrap();
+    let store = claimed(SqliteStore::open(Place::Memory, SHARDS).await.unwrap()).await;
     let batch = vec![
         row("a", None, "1"),
         row("b", None, "1"),
@@ -257,7 +271,7 @@ async fn an_object_may_stand_in_a_batch_twice() {
         row("a", Some(1), "3"),
         row("a", Some(2), "4"),
     ];
-    let answers = store.save(batch).await.unwrap();
+    let answers = store.commit(batch).await.unwrap();
     let versions: Vec<_> = answers.iter().map(|answer| answer.as_ref().ok().map(|v| v.0)).collect();
     assert_eq!(versions, [Some(1), Some(1), Some(2), None, Some(3)]);
     store.close().await.unwrap();
@@ -265,14 +279,14 @@ async fn an_object_may_stand_in_a_batch_twice() {
 
 #[tokio::test]
 async fn a_caller_that_gives_up_harms_nobody() {
-    let store = SqliteStore::open(Place::Memory, SHARDS).await.unwrap();
+    let store = claimed(SqliteStore::open(Place::Memory, SHARDS).await.unwrap()).await;
     for n in 0..50 {
         let id = n.to_string();
-        let mut given_up = store.save(vec![row(&id, None, "1")]);
+        let mut given_up = store.commit(vec![row(&id, None, "1")]);
         // Polled once: it may be in the queue.
         assert!(futures_util::poll!(&mut given_up).is_pending());
         drop(given_up);
-        assert!(store.save(vec![row(&format!("{id}b"), None, "1")]).await.unwrap()[0].is_ok());
+        assert!(store.commit(vec![row(&format!("{id}b"), None, "1")]).await.unwrap()[0].is_ok());
     }
     store.close().await.unwrap();
 }
@@ -281,7 +295,7 @@ async fn a_caller_that_gives_up_harms_nobody() {
 async fn what_was_told_before_close_is_done() {
     let (_directory, path) = file();
     let store = open_file(&path).await.unwrap();
-    let saves = (0..40).map(|n| store.save(vec![row(&n.to_string(), None, "1")]));
+    let saves = (0..40).map(|n| store.commit(vec![row(&n.to_string(), None, "1")]));
     let (saved, closed) =
         futures_util::future::join(futures_util::future::join_all(saves), store.close()).await;
     closed.unwrap();

@@ -53,7 +53,7 @@ async fn save_until_killed(path: &std::path::Path) {
     for round in 1.. {
         let before = (round > 1).then(|| round - 1);
         let rows = (0..BATCH).map(|n| row(&n.to_string(), before, &round.to_string()));
-        let answers = store.save(rows.collect()).await.unwrap();
+        let answers = store.commit(rows.collect()).await.unwrap();
         assert!(answers.iter().all(Result::is_ok), "{answers:?}");
         println!("\nsaved {round}");
     }

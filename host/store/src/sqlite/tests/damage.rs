@@ -1,27 +1,24 @@
 //! Claims about a database that somebody else wrote in: whatever is wrong with it is found.
 
 use super::*;
-use crate::{
-    Change, Commit, Expected, Owner,
-    dump::{export, verify},
-};
+use crate::dump::{export, verify};
 
 /// A sound store, in which a statement is then run; answers what is wrong with it.
 async fn wronged(statement: &'static str) -> Vec<String> {
     let (_directory, path) = file();
     let store = open_file(&path).await.unwrap();
-    let owner = Owner { node: "n".to_owned(), incarnation: "i".to_owned() };
-    store.claim(owner, vec![(ShardId(0), Epoch(0))]).await.unwrap();
-    let commit = |row: Save, change: Option<Change>| {
+    let commit = |row: Commit, change: Option<Change>| {
         let storage = vec![("k".to_owned(), Some("v".into()))];
-        let commit = Commit { epoch: Epoch(1), storage, ..Commit::from(row) };
+        let commit = Commit { storage, ..row };
         match change {
             Some(change) => Commit { change, expected: Expected::Any, ..commit },
             None => commit,
         }
     };
     let mut bytes = row("bytes", None, "\u{1}");
-    bytes.encoding = Encoding::Bytes;
+    if let Change::Put { encoding, .. } = &mut bytes.change {
+        *encoding = Encoding::Bytes;
+    }
     let batch = vec![
         commit(row("json", None, "{}"), None),
         commit(bytes, None),
@@ -83,7 +80,7 @@ async fn whatever_is_wrong_is_found_and_named() {
 async fn what_cannot_be_read_is_not_exported() {
     let (_directory, path) = file();
     let store = open_file(&path).await.unwrap();
-    store.save(vec![row("a", None, "1")]).await.unwrap();
+    store.commit(vec![row("a", None, "1")]).await.unwrap();
     store.close().await.unwrap();
     sql(&path, "UPDATE objects SET shard = 99999").await;
     let store = open_file(&path).await.unwrap();

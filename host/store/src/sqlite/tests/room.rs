@@ -17,7 +17,7 @@ impl Bounded {
     async fn new() -> Self {
         let (directory, path) = file();
         let opened = open::open(&Place::File(path), SHARDS).await.unwrap();
-        let store = SqliteStore::of(opened, SHARDS);
+        let store = claimed(SqliteStore::of(opened, SHARDS)).await;
         let writes = store.writes.clone();
         Self { store, writes, _directory: directory }
     }
@@ -59,7 +59,7 @@ async fn lack_of_room_is_unavailable_and_passes() {
     bounded.limit(16).await;
     let all = futures_util::future::join_all(
         [row("small", None, "1"), row("large", None, &large(1)), row("other", None, "2")]
-            .map(|row| store.save(vec![row])),
+            .map(|row| store.commit(vec![row])),
     )
     .await;
     assert!(lacks_room(&all[1]), "{all:?}");
@@ -67,7 +67,7 @@ async fn lack_of_room_is_unavailable_and_passes() {
         assert!(matches!(neighbour.as_deref(), Ok([Ok(Version(1))])), "{all:?}");
     }
     bounded.limit(1 << 20).await;
-    let answers = store.save(vec![row("large", None, &large(1))]).await.unwrap();
+    let answers = store.commit(vec![row("large", None, &large(1))]).await.unwrap();
     assert_eq!(answers, [Ok(Version(1))]);
     bounded.close().await;
 }
@@ -77,7 +77,7 @@ async fn whatever_lacked_room_is_written_once_there_is_some() {
     let bounded = Bounded::new().await;
     let store = &bounded.store;
     let (object, t) = (ObjectId::parse("T", "there").unwrap(), TypeName::new("T").unwrap());
-    store.save(vec![row("there", None, "1")]).await.unwrap();
+    store.commit(vec![row("there", None, "1")]).await.unwrap();
     store.add_revision(revision(b"first".to_vec())).await.unwrap();
     for round in 0..2_u8 {
         // More than all pages that have become free.
@@ -88,10 +88,10 @@ async fn whatever_lacked_room_is_written_once_there_is_some() {
         for _ in 0..2 {
             assert!(lacks_room(&store.add_revision(revision(vec![round; times * LARGE])).await));
             let expected = Some(u64::from(round) + 1);
-            assert!(lacks_room(&store.save(vec![row("there", expected, &larger)]).await));
+            assert!(lacks_room(&store.commit(vec![row("there", expected, &larger)]).await));
             let new = format!("new{round}");
             let many = vec![row("fits", None, "1"), row(&new, None, &larger)];
-            assert!(lacks_room(&store.save(many).await));
+            assert!(lacks_room(&store.commit(many).await));
         }
         let found = store.load(&object).await.unwrap().unwrap();
         assert_eq!(found.version, Version(u64::from(round) + 1));
@@ -102,10 +102,12 @@ async fn whatever_lacked_room_is_written_once_there_is_some() {
         assert_eq!(added.number, RevisionNumber(u32::from(round) + 2));
         assert!(store.activate_revision(&t, added.number).await.unwrap().active);
         let saved = vec![row("there", Some(u64::from(round) + 1), &larger)];
-        let saved = store.save(saved).await.unwrap();
+        let saved = store.commit(saved).await.unwrap();
         assert_eq!(saved, [Ok(Version(u64::from(round) + 2))]);
-        store.save(vec![row("gone", None, "1")]).await.unwrap();
-        assert!(store.delete(&row("gone", None, "").object).await.unwrap());
+        store.commit(vec![row("gone", None, "1")]).await.unwrap();
+        let gone = Commit { change: Change::Delete, ..row("gone", None, "") };
+        let gone = Commit { expected: Expected::Any, ..gone };
+        assert!(store.commit(vec![gone]).await.unwrap()[0].is_ok());
     }
     bounded.close().await;
 }
@@ -116,7 +118,7 @@ async fn a_transaction_that_was_left_open_harms_nobody() {
     let store = &bounded.store;
     sqlx::query("BEGIN").execute(&bounded.writes).await.unwrap();
     // Whoever comes upon it may fail.
-    let _ = store.save(vec![row("first", None, "1")]).await;
-    assert_eq!(store.save(vec![row("second", None, "1")]).await.unwrap(), [Ok(Version(1))]);
+    let _ = store.commit(vec![row("first", None, "1")]).await;
+    assert_eq!(store.commit(vec![row("second", None, "1")]).await.unwrap(), [Ok(Version(1))]);
     bounded.close().await;
 }
