@@ -2,9 +2,27 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "crashes/books.rs"]
+mod books;
 #[path = "crashes/campaign.rs"]
 mod campaign;
+#[path = "crashes/lane.rs"]
+mod lane;
+#[path = "crashes/listeners.rs"]
+mod listeners;
+#[path = "crashes/load.rs"]
+mod load;
+#[path = "crashes/planted.rs"]
+mod planted;
+#[path = "crashes/report.rs"]
+mod report;
 #[path = "crashes/site.rs"]
 mod site;
 #[path = "crashes/steps.rs"]
 mod steps;
+#[path = "crashes/sum.rs"]
+mod sum;
+#[path = "crashes/talk.rs"]
+mod talk;
+#[path = "crashes/verdict.rs"]
+mod verdict;

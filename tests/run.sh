@@ -44,12 +44,15 @@ tests() {
   # Scenarios run the real programs.
   step "cargo build"
   cargo build --workspace --bins --quiet || { failed=$((failed + 1)); return; }
+  rm -rf target/debug/campaigns
   if cargo nextest --version >/dev/null 2>&1; then
     run cargo nextest run --workspace --no-fail-fast --status-level "${NEXTEST_STATUS_LEVEL:-fail}" --show-progress none
     run cargo test --workspace --doc --no-fail-fast --quiet
   else
     run cargo test --workspace --no-fail-fast --quiet
   fi
+  # What the crash campaigns have come to.
+  cat target/debug/campaigns/*.txt >&2 2>/dev/null
 }
 
 mkdir -p target

@@ -1,93 +1,72 @@
-//! The node is killed at random moments under load: what was acknowledged is there, what was not is
-//! there at most once, and state and storage of an object agree.
+//! The node is killed at random moments, and once at each step of a commit, under load: what was
+//! acknowledged or pushed is there, what was not is there at most once, and state and storage of an
+//! object agree.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
+use std::time::Instant;
+
+use futures_util::future::join_all;
+use wasmverse_tests::programs::target_folder;
+
+use super::{
+    lane::Lane,
+    report::Report,
+    site::{Kind, Shelf},
+    steps::STEPS,
 };
 
-use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
-use serde_json::json;
-use tokio::task::JoinSet;
-
-use super::site::{Fate, Kind, Site};
-
-/// Objects under load at a time, each with one call under way.
-const OBJECTS: usize = 8;
-
-/// What callers know of an object's turns.
-#[derive(Clone, Copy, Debug, Default)]
-struct Known {
-    acknowledged: u64,
-    unknown: u64,
-}
+/// Sites at a time: a gate finds its next node only after a pause, which is another's time.
+const LANES: usize = 3;
 
 fn kills() -> usize {
-    if std::env::var_os("WASMVERSE_TORTURE").is_some() { 1000 } else { 20 }
+    if std::env::var_os("WASMVERSE_TORTURE").is_some() { 1000 } else { 60 }
 }
 
-async fn campaign(kind: Kind) {
-    let seed = std::env::var("WASMVERSE_SEED").ok().and_then(|seed| seed.parse().ok());
-    let seed = seed.unwrap_or_else(rand::random);
+/// What random choices begin with; it is printed, and can be given.
+pub(crate) fn seed() -> u64 {
+    let given = std::env::var("WASMVERSE_SEED").ok().and_then(|seed| seed.parse().ok());
+    let seed = given.unwrap_or_else(rand::random);
     println!("WASMVERSE_SEED={seed}");
-    let mut dice = StdRng::seed_from_u64(seed);
-    let (site, mut node) = Site::start(kind).await;
-    let site = Arc::new(site);
-    let mut known = [Known::default(); OBJECTS];
-    for kill in 1..=kills() {
-        let until = Instant::now() + Duration::from_millis(dice.random_range(1..150));
-        let mut load = JoinSet::new();
-        for (number, known) in known.into_iter().enumerate() {
-            load.spawn(drive(Arc::clone(&site), number, known, until));
-        }
-        tokio::time::sleep_until(until.into()).await;
-        node.kill();
-        while let Some(driven) = load.join_next().await {
-            let (number, now) = driven.unwrap();
-            known[number] = now;
-        }
-        node = site.node(None).await;
-        for (number, known) in known.iter_mut().enumerate() {
-            let (state, storage) = site.held(&object(number)).await;
-            let told = format!("seed {seed}, kill {kill}, {number}: {state}, {storage}, {known:?}");
-            assert_eq!(state, storage, "{told}");
-            let most = known.acknowledged + known.unknown;
-            assert!((known.acknowledged..=most).contains(&state), "{told}");
-            *known = Known { acknowledged: state, unknown: 0 };
-        }
-    }
-    assert!(known.iter().all(|known| known.acknowledged > 0), "{known:?}");
+    seed
 }
 
-fn object(number: usize) -> String {
-    format!("Chameleon/{number}")
+async fn survives(kind: Kind) {
+    let (seed, began, shelf) = (seed(), Instant::now(), Shelf::of(kind));
+    let reports = join_all((0..LANES).map(|lane| travel(&shelf, seed, lane))).await;
+    let report = reports.into_iter().fold(Report::default(), Report::and);
+    let line = report.line(kind, seed, began.elapsed());
+    println!("{line}");
+    keep(kind, &line);
+    assert!(report.violations.is_empty(), "{line}");
+    assert!(report.counts.acknowledged > 0 && report.counts.pushes > 0, "{line}");
 }
 
-/// Calls one object again and again, and a little beyond the kill.
-async fn drive(site: Arc<Site>, number: usize, mut known: Known, until: Instant) -> (usize, Known) {
-    while Instant::now() < until {
-        match site.try_call(&object(number), "count_twice", json!(1)).await {
-            (value, Fate::Acknowledged) => {
-                known.acknowledged += 1;
-                // What was unknown before is known by now.
-                let value = value.as_u64().unwrap();
-                let most = known.acknowledged + known.unknown;
-                assert!((known.acknowledged..=most).contains(&value), "{value}, {known:?}");
-                known = Known { acknowledged: value, unknown: 0 };
-            }
-            (_, Fate::Unknown) => known.unknown += 1,
-            (_, Fate::Refused) => {}
+/// Where `tests/run.sh` finds it.
+fn keep(kind: Kind, line: &str) {
+    let folder = target_folder().join("campaigns");
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join(format!("{kind:?}.txt")), format!("{line}\n")).unwrap();
+}
+
+/// One lane's part of the kills, and of the steps.
+async fn travel(shelf: &Shelf, seed: u64, number: usize) -> Report {
+    let mut lane = Lane::start(shelf, None, seed.wrapping_add(number as u64)).await;
+    let verdict = async {
+        lane.kill((kills() + number) / LANES).await?;
+        for (step, _) in STEPS.iter().skip(number).step_by(LANES) {
+            lane.die_at(step).await?;
         }
-    }
-    (number, known)
+        Ok(())
+    };
+    let verdict = verdict.await;
+    lane.end(verdict).await
 }
 
 #[tokio::test]
 async fn sqlite_keeps_what_was_acknowledged_whenever_the_node_is_killed() {
-    campaign(Kind::Sqlite).await;
+    survives(Kind::Sqlite).await;
 }
 
 #[tokio::test]
 async fn postgresql_keeps_what_was_acknowledged_whenever_the_node_is_killed() {
-    campaign(Kind::Postgres).await;
+    survives(Kind::Postgres).await;
 }

@@ -1,42 +1,56 @@
 //! The node dies at each named step of a commit, once.
 
+use futures_util::future::join_all;
 use serde_json::json;
-use wasmverse_tests::patience::eventually_sync;
+use wasmverse_tests::patience::eventually;
 
-use super::site::{Fate, Kind, Site};
+use super::site::{Fate, Kind, Shelf, Site};
 
 /// The steps, and whether the turn whose commit is there is kept.
-const STEPS: [(&str, bool); 5] = [
+pub(crate) const STEPS: [(&str, bool); 7] = [
     ("turn-ended", false),
     ("commit-begins", false),
+    ("store-writes", false),
+    ("store-wrote", true),
     ("commit-done", true),
     ("effects-leave", true),
     ("reply-leaves", true),
 ];
 /// The turn that meets the step.
-const COUNT: u64 = 4;
+const COUNT: i64 = 4;
+
+/// Sites at a time.
+const LANES: usize = 3;
 
 async fn dies_at_each_step(kind: Kind) {
-    let (site, mut node) = Site::start(kind).await;
-    for (step, is_kept) in STEPS {
-        let object = format!("Chameleon/{step}");
-        node.kill();
-        node = site.node(Some(&format!("{step}:{COUNT}"))).await;
-        let mut acknowledged = 0;
-        let fate = loop {
-            let (told, fate) = site.try_call(&object, "count_twice", json!(1)).await;
-            match fate {
-                Fate::Acknowledged => acknowledged += 1,
-                Fate::Refused => panic!("{step}: {told}"),
-                Fate::Unknown => break fate,
-            }
-        };
-        assert_eq!((acknowledged, fate), (COUNT - 1, Fate::Unknown), "{step}");
-        eventually_sync("the node is dead", || (!node.runs()).then_some(()));
-        node = site.node(None).await;
-        let kept = acknowledged + u64::from(is_kept);
-        assert_eq!(site.held(&object).await, (kept, kept), "{kind:?}, {step}");
+    let shelf = Shelf::of(kind);
+    let lanes = (0..LANES).map(async |lane| {
+        let (site, mut node) = Site::start(&shelf, None).await;
+        for (step, is_kept) in STEPS.into_iter().skip(lane).step_by(LANES) {
+            node.kill();
+            dies_at(&site, step, is_kept).await;
+        }
+    });
+    join_all(lanes).await;
+}
+
+async fn dies_at(site: &Site, step: &str, is_kept: bool) {
+    let object = format!("Chameleon/{step}");
+    let mut node = site.node(Some(&format!("{step}:{COUNT}")));
+    site.ready().await;
+    let mut acknowledged = 0;
+    loop {
+        match site.try_call(&object, "count_twice", json!(1)).await {
+            (_, Fate::Acknowledged) => acknowledged += 1,
+            (told, Fate::Refused) => panic!("{step}: {told}"),
+            (_, Fate::Unknown) => break,
+        }
     }
+    assert_eq!(acknowledged, COUNT - 1, "{step}");
+    eventually("the node is dead", async || (!node.runs()).then_some(())).await;
+    let _node = site.node(None);
+    let kept = acknowledged + i64::from(is_kept);
+    assert_eq!(site.counted_twice(&object).await, (kept, kept), "{step}");
 }
 
 #[tokio::test]

@@ -166,9 +166,7 @@ async fn an_object_whose_type_becomes_durable_is_kept_from_then_on() {
 async fn an_object_has_so_many_keys_and_no_more() {
     let world = World::with(|config| config.node.idle = Duration::from_millis(20)).await;
     let limits = json!({ "storage_keys": 3 });
-    world
-        .describe(json!({ "type": "Chameleon", "durability": "durable", "limits": limits }))
-        .await;
+    world.describe(json!({ "type": "Chameleon", "durability": "durable", "limits": limits })).await;
     let put = async |key: &str| world.call(A, "put", json!([key, 1])).await;
     for key in ["a", "b", "c", "a"] {
         put(key).await.unwrap();

@@ -158,7 +158,7 @@ async fn bind() -> TcpListener {
 
 /// Compiling is what tests would mostly wait for: code that was compiled once is kept beside the
 /// tests, whichever cluster asks for it.
-pub(crate) fn keep_compiled_code(data: &Path) {
+pub fn keep_compiled_code(data: &Path) {
     let kept = crate::programs::target_folder().join("compiled");
     std::fs::create_dir_all(&kept).expect("a folder for compiled code");
     symlink(kept, data.join("cache")).expect("a link to it");

@@ -75,6 +75,29 @@ impl Process {
         matches!(self.child.try_wait(), Ok(None))
     }
 
+    /// Sends it a signal (`STOP`, `CONT`).
+    ///
+    /// # Panics
+    /// If it is gone.
+    pub fn signal(&self, name: &str) {
+        let id = self.child.id().to_string();
+        let sent = Command::new("kill").args([&format!("-{name}"), &id]).status();
+        assert!(sent.expect("kill runs").success(), "{id} takes no {name}");
+    }
+
+    /// Whether all of it is stopped where it is, until it is told to go on.
+    pub fn is_stopped(&self) -> bool {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.child.id()));
+        let mut tasks = tasks.into_iter().flatten().flatten().peekable();
+        let is_there = tasks.peek().is_some();
+        // The state of a thread is the first word after its name, which may hold anything.
+        is_there
+            && tasks.all(|task| {
+                let stat = fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+                stat.rsplit_once(')').is_some_and(|(_, rest)| rest.trim_start().starts_with('T'))
+            })
+    }
+
     /// Ends it without a word.
     pub fn kill(&mut self) {
         self.child.kill().ok();

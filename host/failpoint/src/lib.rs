@@ -25,7 +25,7 @@ mod chosen {
         atomic::{AtomicU64, Ordering},
     };
 
-    use rustix::process::{Signal, getpid, kill_process};
+    use nix::sys::signal::{Signal, raise};
 
     pub(super) static CHOSEN: LazyLock<Option<Failpoint>> = LazyLock::new(|| {
         let text = std::env::var("WASMVERSE_FAILPOINT").ok()?;
@@ -49,8 +49,8 @@ mod chosen {
             let count = parts.next().map_or(Ok(1), str::parse).ok().filter(|count| *count > 0)?;
             // As a kill from outside: nothing is flushed, nobody is told.
             let signal = match parts.next() {
-                None => Signal::KILL,
-                Some("stop") => Signal::STOP,
+                None => Signal::SIGKILL,
+                Some("stop") => Signal::SIGSTOP,
                 Some(_) => return None,
             };
             let whole = parts.next().is_none();
@@ -59,9 +59,9 @@ mod chosen {
 
         pub(super) fn pass(&self, name: &str) {
             if self.is_reached(name) {
-                // The process dies or stops before this returns.
-                let sent = kill_process(getpid(), self.signal);
-                sent.expect("a process may signal itself");
+                // To this thread: one to the process may reach it by another one, and this one would
+                // run on for a while.
+                raise(self.signal).expect("a process may signal itself");
             }
         }
 

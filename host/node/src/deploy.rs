@@ -177,9 +177,7 @@ pub(crate) fn unstored(error: &store::Error) -> CallError {
         store::Error::Refused(_)
         | store::Error::InUse { .. }
         | store::Error::NotOurs(_)
-        | store::Error::Damaged(_) => {
-            CallError::new(ErrorKind::Internal, message)
-        }
+        | store::Error::Damaged(_) => CallError::new(ErrorKind::Internal, message),
     }
 }
 

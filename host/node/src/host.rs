@@ -317,6 +317,7 @@ impl Host {
                 return Err(letter::stopping());
             }
         }
+        self.check_owner()?;
         if call.deadline <= now {
             return Err(letter::too_late());
         }

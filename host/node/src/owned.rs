@@ -1,18 +1,26 @@
 //! The shards that this node owns: claimed in the store when it starts, so that whoever owned them
 //! before can write no more, and the one way by which it writes object data.
 
-use std::time::Instant;
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::Instant,
+};
 
 use tokio::sync::watch;
-use wasmverse_core::{Epoch, ShardCount, ShardId, Version};
+use wasmverse_core::{CallError, Epoch, ErrorKind, ShardCount, ShardId, Version};
 use wasmverse_store::{self as store, Commit, Owner, Store};
 
 use crate::{host::Host, node::Node};
+
+const FENCED: &str = "another process has claimed this store: only one node may use it without a \
+                      cluster; stop this one";
 
 /// What this node owns.
 pub(crate) struct Owned {
     /// By shard.
     epochs: Box<[Epoch]>,
+    /// The same in short, for every call to look at.
+    is_fenced: AtomicBool,
     /// Why it writes no more: somebody else has claimed what it owns.
     fenced: watch::Sender<Option<String>>,
 }
@@ -34,7 +42,7 @@ impl Owned {
         for (shard, epoch) in store.claim(owner, all).await? {
             epochs[usize::from(shard.0)] = epoch;
         }
-        Ok(Self { epochs, fenced: watch::Sender::default() })
+        Ok(Self { epochs, is_fenced: AtomicBool::default(), fenced: watch::Sender::default() })
     }
 }
 
@@ -75,15 +83,20 @@ impl Host {
         if !matches!(error, store::Error::Fenced(_)) {
             return;
         }
-        let told = "another process has claimed this store: only one node may use it without a \
-                    cluster; stop this one";
-        let is_news = self.owned.fenced.send_if_modified(|known| {
-            let is_news = known.is_none();
-            known.get_or_insert_with(|| told.to_owned());
-            is_news
-        });
-        if is_news {
-            tracing::error!("{told}");
+        if !self.owned.is_fenced.swap(true, Ordering::Relaxed) {
+            tracing::error!("{FENCED}");
+            self.owned.fenced.send_replace(Some(FENCED.to_owned()));
+        }
+    }
+
+    /// What memory holds may be old once somebody else is the owner.
+    ///
+    /// # Errors
+    /// `unavailable`: somebody is.
+    pub(crate) fn check_owner(&self) -> Result<(), CallError> {
+        match self.owned.is_fenced.load(Ordering::Relaxed) {
+            false => Ok(()),
+            true => Err(CallError::new(ErrorKind::Unavailable, FENCED)),
         }
     }
 }

@@ -249,8 +249,11 @@ impl Saver {
                     inner.row.updated_at_micros = now_micros();
                     inner.exists = true;
                 }
-                Err(store::Error::Conflict(_) | store::Error::Fenced(_)) => {
+                Err(error @ (store::Error::Conflict(_) | store::Error::Fenced(_))) => {
                     inner.wanted.overtaken = true;
+                    self.lose(1);
+                    let object = &job.entry.object;
+                    tracing::error!(%object, %error, "what an object changed was not saved");
                 }
                 Err(error) => {
                     inner.dirty = true;

@@ -73,9 +73,13 @@ async fn keep_linked(peer: &Peer) {
             peer.metrics.dials_failed.increment(1);
             tracing::debug!(error = %lost, "failed to reach a node");
         }
-        if was_up && began.elapsed() > BACKOFF_MAX {
+        if was_up {
+            // It was there: it may soon be there again. A peer that drops each link at once is still
+            // dialled with pauses.
             backoff = BACKOFF_MIN;
-            continue;
+            if began.elapsed() > BACKOFF_MAX {
+                continue;
+            }
         }
         let jitter = 0.5 + rand::random::<f64>() / 2.0;
         while_waiting(peer, lost_at, tokio::time::sleep(backoff.mul_f64(jitter))).await;

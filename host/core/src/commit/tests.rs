@@ -218,13 +218,11 @@ fn run(bug: Bug, turns: &[(Turn, Luck)]) -> Result<(), String> {
     turns.iter().try_for_each(|(turn, luck)| world.turn(*turn, *luck))
 }
 
+type Check<'a> = &'a mut dyn FnMut(&[(Turn, Luck)]);
+
 /// Calls `check` with all sequences of that length.
-fn all(length: usize, check: &mut dyn FnMut(&[(Turn, Luck)])) {
-    fn deeper(
-        length: usize,
-        sequence: &mut Vec<(Turn, Luck)>,
-        check: &mut dyn FnMut(&[(Turn, Luck)]),
-    ) {
+fn all(length: usize, check: Check<'_>) {
+    fn deeper(length: usize, sequence: &mut Vec<(Turn, Luck)>, check: Check<'_>) {
         if sequence.len() == length {
             return check(sequence);
         }

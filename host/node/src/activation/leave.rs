@@ -115,6 +115,8 @@ impl Activation {
         for attempt in 1..=LAST_SAVES {
             match self.save_now().await {
                 Ok(()) => break,
+                // Somebody else has written, and the saver has told.
+                Err(_) if self.entry.lock().wanted.overtaken => break,
                 Err(error) if attempt == LAST_SAVES => {
                     tracing::error!(object = %self.object(), %error, "an object was not saved");
                     self.host.saver.lose(1);
