@@ -45,14 +45,17 @@ impl TypeSpec {
                 ),
             ));
         }
-        if writes && asked.key.is_some() && self.durability != Durability::Durable {
-            return Err(CallError::new(
-                ErrorKind::InvalidArgument,
-                format!(
-                    "{} is {}: an idempotency key needs a durable type",
-                    self.type_name, self.durability
-                ),
-            ));
+        if writes && asked.key.is_some() {
+            let (name, durability) = (&self.type_name, self.durability);
+            let message = match durability {
+                Durability::Durable => {
+                    format!("{name} cannot honour idempotency keys yet: call it without one")
+                }
+                Durability::Volatile | Durability::Periodic => {
+                    format!("{name} is {durability}: an idempotency key needs a durable type")
+                }
+            };
+            return Err(CallError::new(ErrorKind::InvalidArgument, message));
         }
         Ok(method)
     }
@@ -158,7 +161,7 @@ mod tests {
         let asked = |method| Invocation { key: Some("k".into()), ..ask(method) };
         check(&asked("write"), &Caller::Client(None), Some(ErrorKind::InvalidArgument));
         check(&asked("read"), &Caller::Client(None), None);
-        let durable = spec(Durability::Durable);
-        assert!(durable.admit(&asked("write"), &Caller::Client(None)).is_ok());
+        let refused = spec(Durability::Durable).admit(&asked("write"), &Caller::Client(None));
+        assert_eq!(refused.unwrap_err().kind(), ErrorKind::InvalidArgument);
     }
 }

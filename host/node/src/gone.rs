@@ -51,9 +51,12 @@ impl GoneClients {
         }
         next
     }
-}
 
-impl GoneClients {
+    /// Whether all objects have heard of all.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.lock().is_empty()
+    }
+
     /// It was not told after all: it comes first again.
     fn put_back(&self, object: &ObjectId, client: Arc<str>) {
         let mut waiting = self.0.lock();
@@ -82,7 +85,8 @@ impl Host {
         }
         drop(waiting);
         if !is_told {
-            let (host, end) = (Arc::clone(self), self.background_end.clone());
+            // They still hear of it while the node lets turns end.
+            let (host, end) = (Arc::clone(self), self.writer_end.clone());
             self.background.spawn(async move {
                 end.run_until_cancelled(host.tell_all(object)).await;
             });

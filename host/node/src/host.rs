@@ -311,8 +311,9 @@ impl Host {
     fn admit(&self, call: &Call, now: Instant) -> Result<(), CallError> {
         let door = self.door.load(Ordering::Relaxed);
         if door != Door::Open as u8 {
-            // Until the door is closed, turns under way may still call objects.
-            let inner = matches!(call.caller, Caller::Object(_));
+            // Until the door is closed, turns under way may still call objects, and objects hear
+            // which clients are gone.
+            let inner = matches!(call.caller, Caller::Object(_) | Caller::Platform);
             if door == Door::Closed as u8 || !inner {
                 return Err(letter::stopping());
             }

@@ -110,10 +110,10 @@ async fn within_limit<T>(what: &str, ending: impl Future<Output = T>) -> Option<
     ended
 }
 
-/// Waits until no turn runs and no call waits.
+/// Waits until no turn runs and no call waits, and objects know which clients are gone.
 async fn until_quiet(host: &Host) {
     loop {
-        let mut busy = false;
+        let mut busy = !host.gone.is_empty();
         host.directory.each(|_, inner| {
             busy |= !inner.mailbox.is_empty()
                 || !matches!(inner.phase, Phase::Nothing | Phase::Resting);
