@@ -16,3 +16,5 @@ mod fences;
 mod opening;
 #[path = "store/rows.rs"]
 mod rows;
+#[path = "store/slow.rs"]
+mod slow;

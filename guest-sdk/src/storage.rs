@@ -5,7 +5,7 @@ use std::{fmt, marker::PhantomData};
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{Context, Link, Result, codec};
+use crate::{Context, Error, Link, Result, codec};
 
 /// Keys that are asked for at once.
 const PAGE: u32 = 1000;
@@ -222,6 +222,38 @@ impl<T: Serialize + DeserializeOwned> Log<T> {
         ctx.storage().set(&self.key(seq), entry)?;
         ctx.storage().set(self.name, &(first, seq))?;
         Ok(seq)
+    }
+
+    /// Fills a log that nothing was ever appended to with entries that were kept elsewhere: the
+    /// first gets the number `first`, and what is appended next follows the last. For a type that
+    /// moves a list out of its state when it wakes.
+    ///
+    /// ```
+    /// # use wasmverse_sdk::{Log, Context, Result};
+    /// const NOTES: Log<String> = Log::new("notes");
+    ///
+    /// /// Does nothing the second time.
+    /// fn move_notes(ctx: &Context, notes: Vec<String>) -> Result<()> {
+    ///     if NOTES.last(ctx)? == 0 { NOTES.fill(ctx, 1, &notes) } else { Ok(()) }
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// `invalid-argument` if there are entries or were some, or if `first` is 0; else as
+    /// [`Storage::set`].
+    pub fn fill(&self, ctx: &Context, first: u64, entries: &[T]) -> Result<()> {
+        let name = self.name;
+        if self.last(ctx)? > 0 {
+            return Err(Error::invalid_argument(format!("the log {name} is in use already")));
+        }
+        let Some(mut last) = first.checked_sub(1) else {
+            return Err(Error::invalid_argument("the entries of a log are numbered from 1"));
+        };
+        for entry in entries {
+            last += 1;
+            ctx.storage().set(&self.key(last), entry)?;
+        }
+        ctx.storage().set(name, &(first, last))
     }
 
     /// The entry of that number; none: there is none, or no more.

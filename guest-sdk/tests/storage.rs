@@ -53,6 +53,34 @@ fn a_log_counts_its_entries_and_forgets_the_earliest() {
 }
 
 #[test]
+fn a_log_goes_on_with_the_numbers_of_what_it_is_filled_with() {
+    let ctx = TestContext::new("T", "a");
+    let entries: Vec<_> = (1_000_001..=1_000_003).map(|number| number.to_string()).collect();
+    let refused = NOTES.fill(&ctx, 0, &entries).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::InvalidArgument);
+    NOTES.fill(&ctx, 1_000_001, &entries).unwrap();
+    assert_eq!(NOTES.last(&ctx).unwrap(), 1_000_003);
+    assert_eq!(NOTES.append(&ctx, &"1000004".into()).unwrap(), 1_000_004);
+    let seqs: Vec<_> = NOTES.latest(&ctx, 10).unwrap();
+    assert!(seqs.iter().all(|(seq, text)| seq.to_string() == *text));
+    assert_eq!((seqs.len(), seqs[0].0), (4, 1_000_001));
+    NOTES.keep_latest(&ctx, 2).unwrap();
+    assert_eq!(NOTES.after(&ctx, 0, 10).unwrap()[0].0, 1_000_003);
+    // It is no way to write over what is there.
+    let refused = NOTES.fill(&ctx, 1, &entries).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::InvalidArgument);
+    assert_eq!(NOTES.last(&ctx).unwrap(), 1_000_004);
+}
+
+#[test]
+fn a_log_may_be_filled_with_nothing_but_a_number_to_go_on_with() {
+    let ctx = TestContext::new("T", "a");
+    NOTES.fill(&ctx, 8, &[]).unwrap();
+    assert!(NOTES.latest(&ctx, 10).unwrap().is_empty());
+    assert_eq!(NOTES.append(&ctx, &"8".into()).unwrap(), 8);
+}
+
+#[test]
 fn a_read_only_turn_reads_and_writes_nothing() {
     let ctx = TestContext::new("T", "a").in_read_only();
     assert_eq!(NOTES.last(&ctx).unwrap(), 0);

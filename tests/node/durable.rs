@@ -6,6 +6,8 @@ use serde_json::{Value, json};
 use wasmverse_core::ErrorKind;
 use wasmverse_node::ObjectState::Stored;
 
+use wasmverse_tests::guests::chameleon;
+
 use crate::world::{World, durability, eventually};
 
 const A: &str = "Chameleon/a";
@@ -186,4 +188,81 @@ async fn an_object_has_so_many_keys_and_no_more() {
         put(key).await.unwrap();
     }
     assert_eq!(put("a").await.unwrap_err().kind(), ErrorKind::Denied);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_activate_wrote_is_not_lost_when_the_code_changes_again_before_a_turn_wrote() {
+    let folder = tempfile::tempdir().unwrap();
+    {
+        let world = World::at(&folder, |_| {}).await;
+        let describe = |revision: &str| {
+            let mut describe = durability("durable");
+            describe["revision"] = json!(revision);
+            json!({ "describe": describe, "schema": 2, "moves": true })
+        };
+        world.describe(durability("durable")).await;
+        world.call(A, "add", json!(5)).await.unwrap();
+        for revision in ["one", "two", "three"] {
+            world.deploy(chameleon(&describe(revision))).await;
+            assert_eq!(world.rolled_out("Chameleon").await.refused_total, 0, "{revision}");
+            assert_eq!(world.call(A, "read", json!("moved")).await.unwrap(), json!(5));
+        }
+        assert_eq!(world.call(A, "add", json!(1)).await.unwrap(), json!(1));
+        assert_eq!(world.call(A, "read", json!("moved")).await.unwrap(), json!(5));
+        // One that is not there has nothing to move, and comes into being by no change of code.
+        world.call("Chameleon/b", "value", Value::Null).await.unwrap();
+        world.deploy(chameleon(&describe("four"))).await;
+        world.rolled_out("Chameleon").await;
+        assert!(!world.exists("Chameleon/b").await);
+        world.node.stop().await;
+    }
+    let world = World::at(&folder, |_| {}).await;
+    assert_eq!(world.call(A, "read", json!("moved")).await.unwrap(), json!(5));
+    assert_eq!(world.call(A, "value", Value::Null).await.unwrap(), json!(1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_slept_in_memory_is_kept_once_its_type_is_durable() {
+    let folder = tempfile::tempdir().unwrap();
+    {
+        let world = World::at(&folder, |config| {
+            config.node.idle = Duration::from_millis(20);
+        })
+        .await;
+        world.describe(durability("volatile")).await;
+        world.call(A, "add", json!(5)).await.unwrap();
+        world.until(A, Some(wasmverse_node::ObjectState::Asleep)).await;
+        world.describe(durability("durable")).await;
+        world.call(A, "add_and_fail", json!(1)).await.unwrap_err();
+        assert_eq!(world.call(A, "value", Value::Null).await.unwrap(), json!(5));
+        world.node.stop().await;
+        assert_eq!(world.node.unsaved(), 0);
+    }
+    let world = World::at(&folder, |_| {}).await;
+    assert_eq!(world.call(A, "value", Value::Null).await.unwrap(), json!(5));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_snapshot_that_traps_again_and_again_is_left_alone_for_a_while() {
+    let world = World::with(|_| {}).await;
+    let describe = durability("durable");
+    world.deploy(chameleon(&json!({ "describe": describe, "snapshot": "trap" }))).await;
+    let mut kinds = Vec::new();
+    while kinds.last() != Some(&ErrorKind::Unavailable) {
+        assert!(kinds.len() < 50, "it is tried for ever");
+        kinds.push(world.call(A, "add", json!(1)).await.unwrap_err().kind());
+    }
+    assert_eq!(kinds[0], ErrorKind::Trapped, "{kinds:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn failing_at_an_object_that_is_not_there_costs_no_instance() {
+    let world = durable().await;
+    world.call(A, "fail", json!("no")).await.unwrap_err();
+    let born = world.call(A, "born", Value::Null).await.unwrap();
+    world.call(A, "fail", json!("no")).await.unwrap_err();
+    assert_eq!(world.call(A, "born", Value::Null).await.unwrap(), born);
+    world.call(A, "add_and_fail", json!(1)).await.unwrap_err();
+    assert_eq!(world.call(A, "value", Value::Null).await.unwrap(), json!(0));
+    assert!(!world.exists(A).await);
 }

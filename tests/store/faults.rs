@@ -122,6 +122,38 @@ async fn a_lost_acknowledgement_leaves_it_unknown_though_it_was_written() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn once_settled_nothing_is_written_any_more_of_which_nobody_knew() {
+    let databases = Databases::find();
+    let behind = Behind::new(databases.database()).await;
+    let trigger = "CREATE FUNCTION trouble() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+            PERFORM pg_sleep(2); RETURN new; END $$; \
+        CREATE TRIGGER trouble BEFORE UPDATE OF version ON objects \
+            FOR EACH ROW EXECUTE FUNCTION trouble()";
+    query(&behind.url, trigger).unwrap();
+    let sleeping = || {
+        let asleep = "SELECT count(*) FROM pg_stat_activity \
+                      WHERE wait_event = 'PgSleep' AND datname = current_database()";
+        query(&behind.url, asleep).unwrap().trim() == "1"
+    };
+    let (store, row) = (Arc::clone(&behind.store), put("a", behind.epoch, "7"));
+    let committing = async { commit(&*store, row).await };
+    let cutting = async {
+        eventually("the commit", &sleeping).await;
+        behind.proxy.cut();
+    };
+    let before = behind.stored("a");
+    let (answer, ()) = futures_util::future::join(committing, cutting).await;
+    assert!(matches!(answer, Err(Error::Unknown(_))), "{answer:?}");
+    assert!(sleeping(), "it would be written");
+    behind.store.settle().await.unwrap();
+    assert!(!sleeping());
+    assert_eq!(behind.stored("a"), before);
+    behind.store.settle().await.unwrap();
+    query(&behind.url, "DROP TRIGGER trouble ON objects").unwrap();
+    assert_eq!(commit(&*behind.store, put("a", behind.epoch, "8")).await, Ok(Version(2)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_in_the_way_is_tried_again_and_what_is_refused_fails_alone() {
     let databases = Databases::find();
     let url = databases.database();

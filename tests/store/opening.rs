@@ -58,4 +58,6 @@ async fn states_can_be_queried() {
     assert_eq!(query(&url, asked).unwrap().trim(), "43");
     let asked = "SELECT id FROM object_states WHERE other_state IS NOT NULL";
     assert_eq!(query(&url, asked).unwrap().trim(), "c");
+    let asked = "SELECT sum(storage_keys) FROM object_states";
+    assert_eq!(query(&url, asked).unwrap().trim(), "3");
 }

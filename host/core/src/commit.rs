@@ -50,8 +50,13 @@ pub enum Fate {
 const RELEASED: End = End { released: Ok(()), instance: Fate::Kept };
 
 /// A turn has ended: what its commit needs first. `committed` is the digest of the state that was
-/// last stored, if there is one.
-pub fn begin<D>(outcome: &Outcome, durability: Durability, committed: Option<D>) -> Step<D> {
+/// last stored, if there is one; `before`, of the state before the turn, where that is another one.
+pub fn begin<D>(
+    outcome: &Outcome,
+    durability: Durability,
+    committed: Option<D>,
+    before: Option<D>,
+) -> Step<D> {
     let is_durable = durability == Durability::Durable;
     let has_storage = !outcome.effects.storage.is_empty();
     match &outcome.end {
@@ -64,7 +69,10 @@ pub fn begin<D>(outcome: &Outcome, durability: Durability, committed: Option<D>)
         TurnEnd::Well(_) => {
             Step::Snapshot(AwaitSnapshot { committed, of: Snapshot::Changed { has_storage } })
         }
-        TurnEnd::Failure(_) => Step::Snapshot(AwaitSnapshot { committed, of: Snapshot::Failed }),
+        TurnEnd::Failure(_) => {
+            let committed = before.or(committed);
+            Step::Snapshot(AwaitSnapshot { committed, of: Snapshot::Failed })
+        }
     }
 }
 

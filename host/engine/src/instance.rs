@@ -8,7 +8,7 @@ use std::{
 
 use bytes::Bytes;
 use tracing::Instrument;
-use wasmverse_core::{CallError, Effects, ErrorKind, State, TurnEnd};
+use wasmverse_core::{CallError, Effects, ErrorKind, State, StorageWrites, TurnEnd};
 
 use crate::{
     LogLevel, Turn, TurnReport, bindings, failure,
@@ -161,6 +161,13 @@ impl Instance {
             Ok(bindings::State { schema, data }) => Ok(State { schema, data: data.into() }),
             Err(failure) => Err(self.about(failure::from_guest(failure, &[]))),
         }
+    }
+
+    /// What `activate` wrote to its storage and no turn has taken along, to be committed by the
+    /// caller.
+    pub fn take_carried(&mut self) -> StorageWrites {
+        let sandbox = self.sandbox.as_deref_mut();
+        sandbox.map(|sandbox| sandbox.store.data_mut().storage.take()).unwrap_or_default()
     }
 
     /// Tells the guest that it goes, within a small budget, and drops it. Never fails: what a

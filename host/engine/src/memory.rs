@@ -60,6 +60,11 @@ impl Memory {
         }
     }
 
+    /// The guest wanted more keys in its storage than it may have.
+    pub(crate) fn storage_denied(&self) {
+        self.metrics.keys_denied.increment(1);
+    }
+
     /// A step begins.
     pub(crate) fn begin(&mut self) {
         self.memory_denied = false;

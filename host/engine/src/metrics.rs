@@ -18,6 +18,8 @@ pub(crate) struct Metrics {
     pub(crate) memory_denied: Counter,
     /// Table elements likewise.
     pub(crate) tables_denied: Counter,
+    /// Keys that a guest wanted in its storage and did not get.
+    pub(crate) keys_denied: Counter,
     log_lines_dropped: Counter,
     /// Turns that had to take the slow lane.
     pub(crate) slow_turns: Counter,
@@ -34,6 +36,7 @@ impl Metrics {
                 .map(|cause| counter!("wasmverse_engine_traps_total", "cause" => cause.as_str())),
             memory_denied: counter!("wasmverse_engine_growth_denied_total", "what" => "memory"),
             tables_denied: counter!("wasmverse_engine_growth_denied_total", "what" => "tables"),
+            keys_denied: counter!("wasmverse_engine_growth_denied_total", "what" => "storage-keys"),
             log_lines_dropped: counter!("wasmverse_engine_log_lines_dropped_total"),
             slow_turns: counter!("wasmverse_engine_slow_turns_total"),
         })

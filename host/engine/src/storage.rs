@@ -21,6 +21,8 @@ pub(crate) struct Storage {
     /// Written by the running step.
     written: StorageWrites,
     recent: Recent,
+    /// What `carried` and `written` hold, in bytes.
+    pending_bytes: usize,
     /// Committed keys: never less than there are; none: not known.
     keys_at_most: Option<u64>,
     /// Keys that are written and may be new.
@@ -47,7 +49,10 @@ impl Storage {
         } else if !self.recent.holds(&key) {
             self.new.insert(Arc::clone(&key));
         }
-        self.written.insert(key, value);
+        self.pending_bytes += size(&key, value.as_ref());
+        if let Some(before) = self.written.insert(Arc::clone(&key), value) {
+            self.pending_bytes -= size(&key, before.as_ref());
+        }
     }
 
     /// Whether a key may surely be written without there being more than `limit`.
@@ -75,12 +80,19 @@ impl Storage {
     /// `activate` ended well: what it wrote waits for a turn.
     pub(crate) fn carry(&mut self) {
         self.carried.append(&mut self.written);
+        self.measure();
+    }
+
+    fn measure(&mut self) {
+        let pending = self.carried.iter().chain(&self.written);
+        self.pending_bytes = pending.map(|(key, value)| size(key, value.as_ref())).sum();
     }
 
     /// A turn that may write ended well: all that is to be committed with it.
     pub(crate) fn take(&mut self) -> StorageWrites {
         self.carry();
         let writes = std::mem::take(&mut self.carried);
+        self.pending_bytes = 0;
         let new = std::mem::take(&mut self.new).len() as u64;
         self.keys_at_most = self.keys_at_most.map(|keys| keys + new);
         for (key, value) in &writes {
@@ -93,6 +105,7 @@ impl Storage {
     /// The step did not end well: it wrote nothing.
     pub(crate) fn drop_written(&mut self) {
         self.written.clear();
+        self.measure();
         let carried = &self.carried;
         self.new.retain(|key| carried.contains_key(key));
     }
@@ -124,7 +137,7 @@ impl Storage {
 
     /// What is held here beside the guest's memory, in bytes.
     pub(crate) fn bytes(&self) -> usize {
-        self.recent.bytes
+        self.recent.bytes + self.pending_bytes
     }
 }
 
@@ -195,7 +208,9 @@ mod tests {
         storage.write("a", Some(bytes("turn")));
         storage.write("b", Some(bytes("turn")));
         assert_eq!(storage.known("a"), Some(Some(bytes("turn"))));
+        let both = storage.bytes();
         storage.drop_written();
+        assert!(storage.bytes() > 0 && storage.bytes() < both, "{both}");
         assert_eq!(storage.known("a"), Some(Some(bytes("activate"))));
         assert_eq!(storage.known("b"), None);
         storage.write("b", None);

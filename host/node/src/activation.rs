@@ -8,6 +8,7 @@ mod commit;
 mod leave;
 mod save;
 mod settle;
+mod sure;
 mod turn;
 mod upgrade;
 mod wake;
@@ -19,6 +20,7 @@ use std::sync::Arc;
 
 use wasmverse_core::{CallError, Durability, ErrorKind, ObjectId, life::Phase};
 use wasmverse_engine::Instance;
+use wasmverse_store::StateDigest;
 
 use crate::{
     budget::Charge,
@@ -46,6 +48,10 @@ struct Awake {
     /// For its memory.
     charge: Charge,
     in_line: Option<InLine>,
+    /// The state as it woke, if that was never committed and a turn that writes has come.
+    before: Option<StateDigest>,
+    /// It woke from a state of another schema, and that is what is stored.
+    is_migrated: bool,
 }
 
 impl Activation {
@@ -128,7 +134,7 @@ impl Activation {
             inner.row = Row::default();
         }
         if keeps_row {
-            inner.exists = inner.row.version.is_some();
+            inner.exists = inner.row.version.is_some() && !inner.row.unsure;
             inner.looked = false;
         }
     }

@@ -19,7 +19,7 @@ use wasmverse_core::{
     life::{self, Boundary, Head, Phase, Step},
 };
 use wasmverse_engine::Leaving;
-use wasmverse_store::{self as store, StateDigest};
+use wasmverse_store::{self as store, StateDigest, StoredObject};
 
 use crate::{
     activation::PAUSE_WAITED_FOR,
@@ -100,6 +100,23 @@ pub(crate) struct Row {
     /// Of the state in it, as it was saved.
     pub(crate) digest: Option<StateDigest>,
     pub(crate) updated_at_micros: i64,
+}
+
+impl Row {
+    /// The digest of the state that is stored, if there is one.
+    pub(crate) fn committed(&self) -> Option<StateDigest> {
+        self.digest.filter(|_| self.version.is_some())
+    }
+
+    /// As it was read.
+    pub(crate) fn of(stored: Option<&StoredObject>) -> Self {
+        stored.map_or_else(Self::default, |stored| Self {
+            version: Some(stored.version),
+            unsure: false,
+            digest: stored.digest,
+            updated_at_micros: stored.updated_at_micros,
+        })
+    }
 }
 
 /// What is in memory of an object that sleeps, and nowhere else.
@@ -315,6 +332,7 @@ impl Inner {
             || !self.mailbox.is_empty()
             || self.saving
             || self.nap.is_some()
+            || self.row.unsure
             || !self.backoff.is_forgotten(now)
     }
 

@@ -363,19 +363,27 @@ impl Host {
     }
 
     async fn look(&self, call: &Call) -> Result<bool, CallError> {
+        self.check_owner()?;
         let revision = self.types.get(call.object.type_name())?;
         let durability = revision.spec().durability;
         self.place(&call.object, Some(durability))?;
+        let mut unsure = false;
         if let Some(entry) = self.directory.get(&call.object) {
             let inner = entry.lock();
             if inner.exists || inner.looked {
                 return Ok(inner.exists);
             }
+            unsure = inner.row.unsure;
         }
         if durability == Durability::Volatile {
             return Ok(false);
         }
-        let load = self.store.load(&call.object);
+        let load = async {
+            if unsure {
+                self.store.settle().await?;
+            }
+            self.store.load(&call.object).await
+        };
         match tokio::time::timeout_at(call.deadline.into(), load).await {
             Ok(stored) => Ok(stored.map_err(|error| unstored(&error))?.is_some()),
             Err(_) => Err(gave_up()),

@@ -68,6 +68,7 @@ impl Host {
             let own = answers.into_iter().next();
             own.unwrap_or_else(|| Err(store::Error::Unknown("no answer came".to_owned())))
         });
+        self.saver.tell_of(answer.as_ref().map(|_| ()));
         match &answer {
             Ok(_) => self.metrics.commits.increment(1),
             Err(error) => {

@@ -4,7 +4,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
     },
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
@@ -48,6 +48,8 @@ pub(crate) struct Saver {
     pub(crate) waiting: Waiting,
     /// Why what was to be written last could not be.
     trouble: watch::Sender<Option<String>>,
+    /// Whether there is some.
+    is_troubled: AtomicBool,
     /// Objects that the process ended without.
     lost: AtomicUsize,
 }
@@ -201,7 +203,20 @@ impl Saver {
         batch
     }
 
+    /// What a write came to: the store is away, or is there.
+    pub(crate) fn tell_of(&self, answer: Result<(), &store::Error>) {
+        match answer {
+            Err(error @ (store::Error::Unavailable(_) | store::Error::Unknown(_))) => {
+                self.tell(Some(error.to_string()));
+            }
+            // Nothing to tell, mostly.
+            _ if self.is_troubled.load(Relaxed) => self.tell(None),
+            _ => {}
+        }
+    }
+
     fn tell(&self, trouble: Option<String>) {
+        self.is_troubled.store(trouble.is_some(), Relaxed);
         self.trouble.send_if_modified(|known| {
             let changed = *known != trouble;
             *known = trouble;

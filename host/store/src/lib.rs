@@ -74,6 +74,12 @@ pub trait Store: Send + Sync + 'static {
     /// batch was written in parts, rows answer so for themselves.
     fn commit(&self, batch: Vec<Commit>) -> Answer<'_, Vec<Result<Version, Error>>>;
 
+    /// Waits until nothing can be written any more of which nobody knew whether it was
+    /// ([`Error::Unknown`]): what is read afterwards stays so. [`Error::Unavailable`]: nobody knows.
+    fn settle(&self) -> Answer<'_, ()> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
     /// Takes shards for an owner: the epoch of each becomes one more than the higher of the given
     /// one and the store's, for all of them or (an error) for none. Commits of lower epochs that
     /// are under way are awaited, later ones are refused. Answers the new epochs, in order.

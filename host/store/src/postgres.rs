@@ -6,6 +6,7 @@
 
 mod commit;
 mod connections;
+mod doubt;
 mod dump;
 mod failure;
 mod jsonb;
@@ -13,6 +14,7 @@ mod open;
 mod pool;
 mod reads;
 mod revisions;
+mod rows;
 mod writer;
 
 use std::{sync::Arc, time::Instant};
@@ -33,6 +35,7 @@ use crate::{
     prepared::Prepared,
 };
 use connections::Connections;
+pub use connections::Limits;
 use writer::Command;
 
 /// Commits that may wait for the writer; beyond that callers wait to be let in.
@@ -55,7 +58,20 @@ impl PostgresStore {
     /// # Errors
     /// As [`crate::open`].
     pub async fn open(url: &str, connections_max: u32, shards: u16) -> Result<Self, Error> {
-        let connections = Connections::new(url, connections_max)?;
+        Self::open_within(url, connections_max, shards, Limits::default()).await
+    }
+
+    /// The same, with other limits.
+    ///
+    /// # Errors
+    /// As [`crate::open`].
+    pub async fn open_within(
+        url: &str,
+        connections_max: u32,
+        shards: u16,
+        limits: Limits,
+    ) -> Result<Self, Error> {
+        let connections = Connections::new(url, connections_max, limits)?;
         let cluster_id = open::prepare(&connections, shards).await?;
         let connections = Arc::new(connections);
         let (writer, commands) = mpsc::channel(QUEUE_LENGTH);
@@ -70,7 +86,7 @@ impl PostgresStore {
     /// # Errors
     /// As [`crate::open`].
     pub async fn exists(url: &str) -> Result<bool, Error> {
-        open::exists(&Connections::new(url, 1)?).await
+        open::exists(&Connections::new(url, 1, Limits::default())?).await
     }
 
     /// The name that this store's cluster was given when it was made.
@@ -166,6 +182,10 @@ impl Store for PostgresStore {
         self.write_rows(batch.into_iter().map(|row| Prepared::new(row, jsonb::holds)).collect())
     }
 
+    fn settle(&self) -> Answer<'_, ()> {
+        self.connections.settle().boxed()
+    }
+
     fn claim(
         &self,
         owner: Owner,
@@ -214,7 +234,7 @@ impl Store for PostgresStore {
     }
 
     fn status(&self) -> Answer<'_, Status> {
-        self.connections.read((), |c, ()| dump::status(c).boxed())
+        self.connections.read_at_length((), |c, ()| dump::status(c).boxed())
     }
 
     fn dump(&self, into: mpsc::Sender<Result<Record, Error>>) -> Answer<'_, ()> {

@@ -5,7 +5,8 @@ use sqlx::FromRow;
 use wasmverse_core::{Epoch, ObjectId, RevisionNumber, ShardId, State, TypeName, Version};
 
 use crate::{
-    Claimed, Error, Owner, RevisionRecord, StateDigest, StoragePage, StoredObject, StoredSummary,
+    Claimed, Error, Owner, RevisionRecord, STORAGE_KEY_BYTES_MAX, StateDigest, StoragePage,
+    StoredObject, StoredSummary,
     dump::{ObjectRecord, RevisionLine, ShardRecord},
 };
 
@@ -229,15 +230,57 @@ fn revision(number: i64) -> Result<RevisionNumber, Error> {
     number.map(RevisionNumber).map_err(|_| Error::Damaged("a revision without number".to_owned()))
 }
 
-/// The least text that is greater than all that begin with `prefix`; none: there is no such text.
-pub(crate) fn beyond(prefix: &str) -> Option<String> {
+/// Where a page of what begins with a prefix begins: one bound, because a database seeks by one and
+/// walks over all that another one excludes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Begin<'a> {
+    /// With this one, if it is there.
+    At(&'a str),
+    /// Behind this one.
+    After(&'a str),
+}
+
+impl<'a> Begin<'a> {
+    pub(crate) fn new(prefix: &'a str, after: Option<&'a str>) -> Self {
+        match after {
+            Some(after) if after >= prefix => Self::After(after),
+            _ => Self::At(prefix),
+        }
+    }
+}
+
+/// A text that is greater than all ids and keys that begin with `prefix`, and not greater than any
+/// other that is greater than those.
+pub(crate) fn beyond(prefix: &str) -> String {
     let mut chars: Vec<char> = prefix.chars().collect();
     while let Some(last) = chars.pop() {
         // The range steps over the surrogates, and the order of bytes is that of characters.
         if let Some(next) = (last..=char::MAX).nth(1) {
             chars.push(next);
-            return Some(chars.into_iter().collect());
+            return chars.into_iter().collect();
         }
     }
-    None
+    // Longer than any id or key of nothing but the last character.
+    char::MAX.to_string().repeat(STORAGE_KEY_BYTES_MAX / char::MAX.len_utf8() + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_has_one_bound_on_either_side() {
+        assert_eq!(Begin::new("a", None), Begin::At("a"));
+        assert_eq!(Begin::new("b", Some("a")), Begin::At("b"));
+        assert_eq!(Begin::new("b", Some("b")), Begin::After("b"));
+        assert_eq!(Begin::new("b", Some("ba")), Begin::After("ba"));
+        assert_eq!(Begin::new("", Some("")), Begin::After(""));
+        assert_eq!(beyond("ab"), "ac");
+        assert_eq!(beyond("a\u{10ffff}"), "b");
+        assert_eq!(beyond("\u{d7ff}"), "\u{e000}");
+        for prefix in ["", "\u{10ffff}"] {
+            let greatest = "\u{10ffff}".repeat(STORAGE_KEY_BYTES_MAX / 4);
+            assert!(beyond(prefix) > greatest);
+        }
+    }
 }

@@ -1,8 +1,11 @@
-//! `BankAccount`: money that moves between objects and never gets lost or doubled.
+//! `BankAccount`: money that moves between objects, by messages that arrive at most once.
 //!
-//! A transfer takes the amount here and sends `deposit` to the other account: the message leaves
-//! with the turn that took the money, or not at all. A deposit that the other account refuses
-//! (`overflow`) is kept by the platform as undeliverable.
+//! A transfer takes the amount here and sends `deposit` to the other account. The message leaves
+//! when the withdrawal is committed, and never twice: no money is made. It may be lost, and then the
+//! amount is gone from here and arrives nowhere, without a word to this account: if the node crashes
+//! before the deposit is committed; if the store does not say whether the withdrawal was (the caller
+//! hears `unavailable` with `maybe_executed`, and nothing leaves); if the other account has a full
+//! mailbox, does not get to the deposit within 30 seconds, or refuses or fails it (`overflow`).
 
 use wasmverse_sdk::prelude::*;
 
@@ -12,7 +15,8 @@ pub struct BankAccount {
     balance: i64,
 }
 
-/// Money that moves between objects and never gets lost or doubled.
+/// Money that moves between objects. What a transfer takes here is put in there at most once: a
+/// crash in between, a full mailbox or a refused deposit loses it.
 #[object(durability = "durable")]
 impl BankAccount {
     /// Puts in a positive amount and answers the new balance. More than fits is the error `overflow`.
@@ -37,8 +41,9 @@ impl BankAccount {
         self.balance
     }
 
-    /// Moves a positive amount to another account and answers the balance left. To itself it moves
-    /// nothing, if there is enough to move.
+    /// Takes a positive amount, sends it to another account, and answers the balance left. What
+    /// becomes of the deposit there nobody is told. To itself it moves nothing, if there is enough to
+    /// move.
     fn transfer(&mut self, ctx: &Context, to: String, amount: i64) -> Result<i64> {
         self.afford(amount)?;
         if to != ctx.id() {

@@ -3,6 +3,8 @@
 
 use wasmverse_sdk::prelude::*;
 
+use crate::schema_1::History;
+
 /// What was said.
 const SAID: Log<Message> = Log::new("said");
 /// Messages that are kept; the earliest go first.
@@ -64,6 +66,17 @@ pub(crate) fn add(ctx: &Context, user: String, text: String) -> Result<Message> 
     SAID.append(ctx, &message)?;
     SAID.keep_latest(ctx, LENGTH_MAX)?;
     Ok(message)
+}
+
+/// Moves what was said before there was a log into it, each message under its own number.
+pub(crate) fn take_over(ctx: &Context, earlier: &History) -> Result<()> {
+    let History { messages, last_seq } = earlier;
+    // Most rooms bring nothing: they are not to read anything for it.
+    if *last_seq == 0 || SAID.last(ctx)? > 0 {
+        return Ok(());
+    }
+    let before = last_seq.saturating_sub(messages.len() as u64);
+    SAID.fill(ctx, before + 1, messages)
 }
 
 /// The latest ones, the earliest first.

@@ -5,6 +5,7 @@
 //! until it leaves.
 
 mod history;
+mod schema_1;
 
 use std::collections::BTreeMap;
 
@@ -12,6 +13,7 @@ use wasmverse_sdk::prelude::*;
 
 pub use history::Message;
 use history::{Range, json_bytes};
+use schema_1::{History, Room};
 
 /// The longest name of a user, in bytes.
 const USER_BYTES_MAX: usize = 64;
@@ -33,8 +35,10 @@ pub struct ChatRoom {
     clients: BTreeMap<String, String>,
     users: BTreeMap<String, User>,
     /// What the names of all users hold.
-    #[serde(default)]
     names_bytes: usize,
+    /// What a state of schema 1 brought along, until it is in the storage.
+    #[serde(skip)]
+    brought: History,
 }
 
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -76,8 +80,23 @@ trait Lobby {
 }
 
 /// People who talk to each other. Pushes to all members: `message`, `joined`, `left`.
-#[object(durability = "durable")]
+#[object(durability = "durable", schema = 2)]
 impl ChatRoom {
+    /// In a state of schema 1 was what was said, too.
+    #[migrate]
+    fn migrate(schema: u32, data: &[u8]) -> Result<Self> {
+        let Room { clients, users, history } = Room::read(schema, data)?;
+        let names_bytes = users.keys().map(|user| json_bytes(user)).sum();
+        Ok(Self { clients, users, names_bytes, brought: history })
+    }
+
+    /// It is kept together with the first turn that writes; until then, each time that the room
+    /// wakes it is brought along and moved again.
+    #[on_activate]
+    fn move_history(&mut self, ctx: &Context) -> Result<()> {
+        history::take_over(ctx, &std::mem::take(&mut self.brought))
+    }
+
     /// Makes a user a member, and pushes to the calling client from now on.
     fn join(&mut self, ctx: &Context, who: Who) -> Result<Joined> {
         let user = who.user;
@@ -218,5 +237,7 @@ fn check_user(user: &str) -> Result<()> {
     Ok(())
 }
 
+#[cfg(test)]
+mod migration_tests;
 #[cfg(test)]
 mod tests;

@@ -108,7 +108,7 @@ impl World {
         if writes_late && matches!(outcome.end, TurnEnd::Well(_)) {
             self.possible = vec![expected];
         }
-        let mut step = begin(&outcome, Durability::Durable, committed);
+        let mut step = begin(&outcome, Durability::Durable, committed, Some(before));
         let end = loop {
             step = match step {
                 Step::Snapshot(waiting) if turn == Turn::HasNoSnapshot => {
@@ -264,7 +264,7 @@ fn each_planted_bug_is_found() {
 #[test]
 fn what_has_changed_nothing_is_not_written() {
     for turn in [Turn::ChangesNothing, Turn::Reads, Turn::Fails] {
-        let mut step = begin(&outcome(turn, 7), Durability::Durable, Some(7));
+        let mut step = begin(&outcome(turn, 7), Durability::Durable, Some(7), None);
         if let Step::Snapshot(waiting) = step {
             step = waiting.took(Ok(7));
         }
@@ -273,8 +273,18 @@ fn what_has_changed_nothing_is_not_written() {
 }
 
 #[test]
+fn a_failed_turn_that_changed_nothing_keeps_an_object_that_was_never_committed() {
+    for (after, fate) in [(7, Fate::Kept), (8, Fate::Dropped)] {
+        let step = begin(&outcome(Turn::Fails, 7), Durability::Durable, None, Some(7));
+        let Step::Snapshot(waiting) = step else { panic!("{step:?}") };
+        let Step::End(end) = waiting.took(Ok(after)) else { panic!("nothing is stored") };
+        assert_eq!(end, End { instance: fate, ..RELEASED });
+    }
+}
+
+#[test]
 fn storage_alone_leaves_the_state_alone() {
-    let step = begin(&outcome(Turn::Counts, 7), Durability::Durable, Some(7));
+    let step = begin(&outcome(Turn::Counts, 7), Durability::Durable, Some(7), None);
     let Step::Snapshot(waiting) = step else { panic!("{step:?}") };
     assert!(matches!(waiting.took(Ok(7)), Step::Write(Write::StorageOnly, _)));
 }
@@ -283,7 +293,7 @@ fn storage_alone_leaves_the_state_alone() {
 fn others_than_durable_objects_ask_the_store_for_deletes_only() {
     for durability in [Durability::Volatile, Durability::Periodic] {
         for turn in TURNS {
-            let step = begin::<u64>(&outcome(turn, 7), durability, None);
+            let step = begin::<u64>(&outcome(turn, 7), durability, None, None);
             match (turn, step) {
                 (Turn::Deletes, Step::Erase(waiting)) => {
                     let refused = CallError::new(ErrorKind::Unavailable, "no");

@@ -103,14 +103,19 @@ impl Host {
             return Ok(());
         }
         for written in self.storage.unsure() {
-            if writer.outbound.storage_get(&writer.object, &written).await?.is_some() {
+            let value = writer.outbound.storage_get(&writer.object, &written).await?;
+            if value.is_some() {
                 self.storage.is_old(&written);
             }
+            self.storage.learn(&written, value);
         }
-        let is_old = writer.outbound.storage_get(&writer.object, key).await?.is_some();
+        let value = writer.outbound.storage_get(&writer.object, key).await?;
+        let is_old = value.is_some();
+        self.storage.learn(key, value);
         if is_old || self.storage.has_room(key, limit) {
             return Ok(());
         }
+        self.memory.storage_denied();
         Err(denied(format!(
             "the object has {counted} keys in its storage, and its type's limit `storage_keys` is \
              {limit}: remove keys first, or have the type ask for more"

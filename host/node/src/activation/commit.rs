@@ -1,10 +1,12 @@
 //! The one commit step: every outcome passes it before anything leaves.
 
+use std::time::Instant;
+
 use wasmverse_core::{
     CallError, Durability, Outcome, State, TurnEnd, Version,
     commit::{self, End, Fate, Step, Write},
 };
-use wasmverse_store::{Change, Commit, Expected, StateDigest};
+use wasmverse_store::{self as store, Change, Commit, Expected, StateDigest};
 
 use super::Activation;
 use crate::{deploy::unstored, entry::Row, saver::now_micros};
@@ -20,15 +22,33 @@ impl Activation {
             Durability::Durable => self.entry.lock().row,
             Durability::Volatile | Durability::Periodic => Row::default(),
         };
-        let committed = row.digest.filter(|_| row.version.is_some());
-        let end = match commit::begin(outcome, durability, committed) {
+        let committed = row.committed();
+        let before = self.awake.as_ref().and_then(|awake| awake.before);
+        let end = match commit::begin(outcome, durability, committed, before) {
             Step::End(end) => end,
             step => Box::pin(self.carry_out(step, row.version, outcome)).await,
         };
         if end.instance == Fate::Dropped {
             self.drop_untrue(&outcome.end, end.released.is_ok());
+        } else if durability == Durability::Durable {
+            self.entry.lock().backoff.served();
         }
         end.released
+    }
+
+    /// Before a turn that may write: what the state is, if nothing that is stored tells.
+    pub(super) async fn look_before(&mut self) {
+        let is_told = {
+            let inner = self.entry.lock();
+            let awake = self.awake.as_ref().expect("a turn has an instance");
+            inner.row.committed().is_some() && !awake.is_migrated || awake.before.is_some()
+        };
+        if !is_told {
+            let state = self.take_snapshot().await.ok();
+            if let (Some(awake), Some(state)) = (&mut self.awake, state) {
+                awake.before = Some(StateDigest::of(&state));
+            }
+        }
     }
 
     async fn carry_out(
@@ -76,6 +96,12 @@ impl Activation {
             TurnEnd::Failure(_) => self.host.metrics.turns_undone.increment(1),
             TurnEnd::Well(_) => debug_assert!(!released, "what ended well and left is true"),
         }
+        let has_trapped = self.awake.as_ref().is_some_and(|awake| awake.instance.is_dead());
+        if has_trapped && !matches!(end, TurnEnd::Trap(_)) {
+            // In the snapshot after the turn.
+            self.host.metrics.traps.increment(1);
+            self.entry.lock().backoff.trapped(Instant::now());
+        }
         self.discard();
     }
 
@@ -116,13 +142,20 @@ impl Activation {
             Ok(version) => {
                 let updated_at_micros = now_micros();
                 let digest = Some(digest);
+                if let Some(awake) = &mut self.awake {
+                    (awake.before, awake.is_migrated) = (None, false);
+                }
                 let mut inner = self.entry.lock();
                 inner.row =
                     Row { version: Some(version), unsure: false, digest, updated_at_micros };
                 (inner.exists, inner.looked) = (true, true);
                 Ok(())
             }
-            Err(error) => Err(unstored(&error)),
+            Err(error) => {
+                let is_unknown = matches!(error, store::Error::Unknown(_));
+                self.entry.lock().row.unsure |= is_unknown;
+                Err(unstored(&error))
+            }
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Hands the state of a periodic object to the saver, if it changed.
 
 use wasmverse_core::CallError;
-use wasmverse_store::{self as store, StateDigest};
+use wasmverse_store::StateDigest;
 
 use super::Activation;
 use crate::deploy::unstored;
@@ -41,7 +41,8 @@ impl Activation {
             return Ok(false);
         }
         if unsure {
-            self.read_version().await.map_err(|error| unstored(&error))?;
+            // Whatever version the row has then is ours: nobody else writes it.
+            self.make_sure().await?;
         }
         let awake = self.awake.as_mut().expect("only a live object is saved");
         let snapshot = awake.instance.snapshot().await;
@@ -61,17 +62,6 @@ impl Activation {
             self.host.saver.submit(&self.entry, epoch, spec, number, state);
         }
         Ok(!known)
-    }
-
-    /// A write may or may not have arrived: whatever version the row has is ours, because nobody
-    /// else writes it.
-    async fn read_version(&mut self) -> Result<(), store::Error> {
-        let stored = self.host.store.load(self.object()).await?;
-        let mut inner = self.entry.lock();
-        inner.row.version = stored.as_ref().map(|stored| stored.version);
-        inner.row.digest = stored.and_then(|stored| stored.digest);
-        inner.row.unsure = false;
-        Ok(())
     }
 
     /// Puts it on the saver's list once more.

@@ -37,6 +37,9 @@ impl Activation {
             Some(awake) => awake.revision.clone(),
             None => self.host.types.get(self.object().type_name())?,
         };
+        if self.awake.is_none() {
+            self.make_sure().await?;
+        }
         if self.entry.lock().exists {
             return Err(already_exists(self.object()));
         }
@@ -86,7 +89,7 @@ impl Activation {
     pub(super) async fn erase(&mut self) -> Result<(), CallError> {
         let _ = self.entry.saved().await;
         if self.may_have_row()
-            && let Some(version) = self.row_version().await.map_err(|error| unstored(&error))?
+            && let Some(version) = self.row_version().await?
         {
             let delete = self.commit_of(Expected::Version(version), Change::Delete);
             if let Err(error) = self.host.write(delete).await {
@@ -119,16 +122,17 @@ impl Activation {
 
     /// The version of the row, which is read unless it is known: a delete that comes late, after
     /// nobody knew of its end, must find another version and do nothing.
-    async fn row_version(&mut self) -> Result<Option<Version>, store::Error> {
+    async fn row_version(&mut self) -> Result<Option<Version>, CallError> {
+        self.make_sure().await?;
         let known = {
             let inner = self.entry.lock();
-            let is_sure = !inner.row.unsure && !inner.left_row;
-            inner.row.version.filter(|_| is_sure)
+            inner.row.version.filter(|_| !inner.left_row)
         };
         if known.is_some() {
             return Ok(known);
         }
-        Ok(self.host.store.load(self.object()).await?.map(|stored| stored.version))
+        let stored = self.host.store.load(self.object()).await;
+        Ok(stored.map_err(|error| unstored(&error))?.map(|stored| stored.version))
     }
 
     /// Whether there still is a row, nobody knows: what memory holds has to be written again.

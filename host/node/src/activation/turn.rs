@@ -73,6 +73,9 @@ impl Activation {
     ) {
         let (read_only, id) = (turn.read_only, turn.id);
         let before = if read_only { self.state_before().await } else { None };
+        if !read_only && self.durability() == Some(Durability::Durable) {
+            self.look_before().await;
+        }
         let awake = self.awake.as_mut().expect("a turn has an instance");
         let report = awake.instance.handle(turn, method, payload).await;
         let ended = Instant::now();
@@ -111,9 +114,12 @@ impl Activation {
             inner.backoff.trapped(now);
             return;
         }
+        if self.durability() == Some(Durability::Durable) {
+            // The commit says what it is, and whether all went well.
+            return;
+        }
         inner.backoff.served();
-        // Of a durable object the commit says what it is.
-        if !outcome.dirties() || self.durability() == Some(Durability::Durable) {
+        if !outcome.dirties() {
             return;
         }
         inner.dirty = true;

@@ -105,6 +105,12 @@ impl Activation {
             let stored = self.host.store.load(self.object()).await;
             left = stored.map_err(|error| unstored(&error))?.map(|row| row.version);
         }
+        if before == Some(Durability::Durable) {
+            self.commit_carried(&state).await?;
+            if self.awake.is_none() {
+                return Ok(());
+            }
+        }
         if becomes_durable && self.entry.lock().exists {
             // What it holds was acknowledged out of memory: from now on it is kept.
             let _ = self.entry.saved().await;
@@ -133,6 +139,31 @@ impl Activation {
         }
         old.deactivate(Leaving::Upgraded).await;
         Ok(())
+    }
+
+    /// What `activate` wrote to storage belongs to the state that it made: both are stored before
+    /// that state goes to another instance, which would not write it again. An object that is not
+    /// there has nothing to lose: its instance goes.
+    async fn commit_carried(&mut self, state: &State) -> Result<(), CallError> {
+        let awake = self.awake.as_mut().expect("only a live object is upgraded");
+        let carried = awake.instance.take_carried();
+        if carried.is_empty() {
+            return Ok(());
+        }
+        let version = self.entry.lock().row.version;
+        let written = match version {
+            None => {
+                self.discard();
+                Ok(())
+            }
+            Some(_) => {
+                let storage = carried.into_iter().map(|(key, value)| (key.to_string(), value));
+                let change = self.put(state.clone(), Durability::Durable);
+                let digest = StateDigest::of(state);
+                self.write(version, change, storage.collect(), digest).await
+            }
+        };
+        written.inspect_err(|_| self.discard())
     }
 
     /// Makes an instance of a revision and activates it.

@@ -6,6 +6,7 @@ use wasmverse_core::{
     Activation as Activates, CallError, Caller, Durability, ErrorKind, RevisionNumber, State,
 };
 use wasmverse_engine::Instance;
+use wasmverse_store::{Change, StateDigest};
 
 use super::{Activation, Awake};
 use crate::{
@@ -97,6 +98,7 @@ impl Activation {
             let message = format!("{} was not created", self.object());
             return Err(CallError::new(ErrorKind::NotFound, message));
         }
+        let schema = before.state.as_ref().map(|state| state.schema);
         let (instance, revision) = match self.start(&active, before.state.clone()).await {
             Ok(instance) => (instance, active),
             Err(error) if before.state.is_some() && is_refusal(&error) => {
@@ -104,7 +106,8 @@ impl Activation {
             }
             Err(error) => return Err(error),
         };
-        self.awaken(instance, revision, slot, charge);
+        let is_migrated = schema.is_some_and(|schema| schema != revision.spec().schema);
+        self.awaken(instance, revision, is_migrated, slot, charge);
         Ok(())
     }
 
@@ -129,23 +132,39 @@ impl Activation {
             drop(inner);
             return Ok(before);
         }
+        self.make_sure().await?;
         let stored = self.host.store.load(self.object()).await.map_err(|e| unstored(&e))?;
-        let mut inner = self.entry.lock();
-        inner.row = stored.as_ref().map_or_else(Row::default, |stored| Row {
-            version: Some(stored.version),
-            unsure: false,
-            digest: stored.digest,
-            updated_at_micros: stored.updated_at_micros,
-        });
-        // What memory alone knows of is true without a row.
-        inner.exists = stored.is_some() || inner.nap.is_some() && inner.exists;
-        inner.looked = true;
-        before.exists = inner.exists;
+        before.exists = {
+            let mut inner = self.entry.lock();
+            inner.row = Row::of(stored.as_ref());
+            // What memory alone knows of is true without a row.
+            inner.exists = stored.is_some() || inner.nap.is_some() && inner.exists;
+            inner.looked = true;
+            inner.exists
+        };
         if let (None, Some(stored)) = (&before.state, stored) {
             before.state = stored.state;
             before.writer = Writer::Stored(stored.revision);
         }
+        if active.spec().durability == Durability::Durable {
+            self.keep_what_memory_alone_has(&before).await?;
+        }
         Ok(before)
+    }
+
+    /// What a durable object brings from a life in memory was acknowledged: from now on it is kept.
+    async fn keep_what_memory_alone_has(&mut self, before: &Before) -> Result<(), CallError> {
+        let (Some(state), Writer::InMemory(writer), true) =
+            (&before.state, &before.writer, before.exists)
+        else {
+            return Ok(());
+        };
+        let digest = StateDigest::of(state);
+        let (encoding, revision) = (writer.spec().encoding, writer.number);
+        let (state, durability) = (Some(state.clone()), Durability::Durable);
+        let change = Change::Put { state, encoding, durability, revision };
+        let version = self.entry.lock().row.version;
+        self.write(version, change, Vec::new(), digest).await
     }
 
     /// The active revision refuses the state: the one that wrote it may take it.
@@ -171,8 +190,16 @@ impl Activation {
         Ok((self.start(&writer, before.state).await?, writer))
     }
 
-    fn awaken(&mut self, instance: Instance, revision: Arc<Revision>, slot: Slot, charge: Charge) {
-        let periodic = revision.spec().durability == Durability::Periodic;
+    fn awaken(
+        &mut self,
+        instance: Instance,
+        revision: Arc<Revision>,
+        is_migrated: bool,
+        slot: Slot,
+        charge: Charge,
+    ) {
+        let durability = revision.spec().durability;
+        let periodic = durability == Durability::Periodic;
         let (nap, note) = {
             let mut inner = self.entry.lock();
             inner.revision = Some(revision.clone());
@@ -181,7 +208,8 @@ impl Activation {
             inner.wanted.overtaken = false;
             let nap = inner.nap.take();
             // What was in memory alone is in no row.
-            inner.dirty = nap.as_ref().is_some_and(|nap| nap.state.is_some());
+            let is_in_memory = nap.as_ref().is_some_and(|nap| nap.state.is_some());
+            inner.dirty = is_in_memory && durability != Durability::Durable;
             (nap, periodic && inner.is_to_be_noted())
         };
         if let Some(nap) = nap {
@@ -190,7 +218,8 @@ impl Activation {
         if note {
             self.host.saver.note(self.entry.clone());
         }
-        self.awake = Some(Awake { instance, revision, slot, charge, in_line: None });
+        let (in_line, before) = (None, None);
+        self.awake = Some(Awake { instance, revision, slot, charge, in_line, before, is_migrated });
     }
 }
 

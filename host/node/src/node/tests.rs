@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
+use parking_lot::Mutex;
 use wasmverse_core::{Action, Epoch, ErrorKind, Invocation, ShardId, Version};
 use wasmverse_store::{
     Answer, Claimed, Commit, Error, NewRevision, Owner, Page, StoragePage, Store, StoredObject,
@@ -17,6 +18,19 @@ struct Troubled {
     store: Arc<dyn Store>,
     away: AtomicBool,
     stuck: AtomicBool,
+    /// Commits are not answered, and come late.
+    loses: AtomicBool,
+    late: Mutex<Vec<Commit>>,
+}
+
+impl Troubled {
+    /// What was on its way arrives.
+    async fn arrive(&self) {
+        let late = std::mem::take(&mut *self.late.lock());
+        if !late.is_empty() {
+            self.store.commit(late).await.unwrap();
+        }
+    }
 }
 
 impl Store for Troubled {
@@ -55,10 +69,27 @@ impl Store for Troubled {
         if self.away.load(SeqCst) {
             return Box::pin(std::future::ready(Err(Error::Unavailable("gone fishing".into()))));
         }
-        self.store.load(object)
+        let object = object.clone();
+        Box::pin(async move {
+            let found = self.store.load(&object).await;
+            // Right after it was looked at.
+            self.arrive().await;
+            found
+        })
+    }
+
+    fn settle(&self) -> Answer<'_, ()> {
+        Box::pin(async {
+            self.arrive().await;
+            Ok(())
+        })
     }
 
     fn commit(&self, batch: Vec<Commit>) -> Answer<'_, Vec<Result<Version, Error>>> {
+        if self.loses.swap(false, SeqCst) {
+            self.late.lock().extend(batch);
+            return Box::pin(std::future::ready(Err(Error::Unknown("cut off".into()))));
+        }
         if self.stuck.load(SeqCst) {
             return Box::pin(std::future::pending());
         }
@@ -142,7 +173,8 @@ impl Stage {
         };
         let store = wasmverse_store::open(&opening).await.unwrap();
         let (away, stuck) = (AtomicBool::new(false), AtomicBool::new(false));
-        let store = Arc::new(Troubled { store, away, stuck });
+        let (loses, late) = (AtomicBool::new(false), Mutex::default());
+        let store = Arc::new(Troubled { store, away, stuck, loses, late });
         let config = NodeConfig { drain: std::time::Duration::ZERO, ..NodeConfig::default() };
         let engine = engine(&config, data.path()).unwrap();
         let shards = ShardCount::new(16).unwrap();
@@ -152,21 +184,25 @@ impl Stage {
         Self { node, store, _data: data }
     }
 
-    async fn call(&self, method: &str, payload: &'static str) -> Result<Bytes, CallError> {
+    fn asked(&self, method: &str, payload: &'static str) -> Call {
         let invocation = Invocation {
             method: method.into(),
             payload: Bytes::from_static(payload.as_bytes()),
             key: None,
             read_only: false,
         };
-        let call = Call {
+        Call {
             object: "GoldenC/a".parse().unwrap(),
             action: Action::Invoke(invocation),
             caller: Caller::Client(None),
             chain: Chain::default(),
             deadline: Instant::now() + AGES,
             traceparent: None,
-        };
+        }
+    }
+
+    async fn call(&self, method: &str, payload: &'static str) -> Result<Bytes, CallError> {
+        let call = self.asked(method, payload);
         let answer = tokio::time::timeout(AGES, self.node.call_untimed(call)).await;
         answer.expect("an answer comes").map(Reply::into_payload)
     }
@@ -177,10 +213,15 @@ fn golden() -> Vec<u8> {
     std::fs::read(here.join("../../tests/golden/c/golden.wasm")).unwrap()
 }
 
-/// The same, periodic: a description of the same length.
 fn periodic() -> Bytes {
+    lasting("periodic")
+}
+
+/// The same with that durability: a description of the same length.
+fn lasting(durability: &str) -> Bytes {
     let before = br#""methods":[{"name":"add"},{"name":"fail"},{"name":"pretend"},"#;
-    let mut after = br#""durability":"periodic","methods":[{"name":"add"},"#.to_vec();
+    let after = format!(r#""durability":"{durability}","methods":[{{"name":"add"}},"#);
+    let mut after = after.into_bytes();
     after.resize(before.len(), b' ');
     let mut component = golden();
     let at = component.windows(before.len()).position(|window| window == before).unwrap();
@@ -234,4 +275,33 @@ async fn one_that_stands_in_line_to_change_over_serves_on() {
     let done = tokio::time::timeout(AGES, progress.wait_for(|progress| progress.done)).await;
     assert_eq!(done.unwrap().unwrap().moved, 1);
     assert_eq!(stage.call("value", "").await.unwrap(), "19");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_read_after_a_commit_of_which_nobody_knows_stays_so() {
+    let stage = Stage::set().await;
+    stage.node.upload(lasting("durable"), "me", true).await.unwrap();
+    for n in 1..=3 {
+        stage.store.loses.store(true, SeqCst);
+        let error = stage.call("add", "5").await.unwrap_err();
+        assert!(error.may_have_executed(), "{error}");
+        // It has come by now, or never will.
+        let value = (5 * n).to_string();
+        assert_eq!(stage.call("value", "").await.unwrap(), value);
+        assert_eq!(stage.call("value", "").await.unwrap(), value);
+    }
+    assert_eq!(stage.call("add", "1").await.unwrap(), "16");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_comes_back_after_an_acknowledged_delete() {
+    let stage = Stage::set().await;
+    stage.node.upload(lasting("durable"), "me", true).await.unwrap();
+    stage.store.loses.store(true, SeqCst);
+    stage.call("add", "5").await.unwrap_err();
+    let delete = Call { action: Action::Delete, ..stage.asked("value", "") };
+    stage.node.0.call_untimed(delete).await.unwrap();
+    assert_eq!(stage.call("value", "").await.unwrap(), "0");
+    let object = "GoldenC/a".parse().unwrap();
+    assert!(stage.store.store.load(&object).await.unwrap().is_none());
 }

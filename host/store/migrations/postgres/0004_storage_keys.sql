@@ -1,24 +1,30 @@
--- How many keys an object's storage has, kept by the database itself, whoever writes.
-ALTER TABLE objects ADD COLUMN storage_keys BIGINT NOT NULL DEFAULT 0;
+-- How many keys an object's storage has, kept by the database itself, whoever writes. No row: none.
+-- In a table of its own, because a row of `objects` brings all of its state.
+CREATE TABLE storage_counts (
+    type  TEXT   COLLATE "C" NOT NULL,
+    id    TEXT   COLLATE "C" NOT NULL,
+    keys  BIGINT NOT NULL,
+    PRIMARY KEY (type, id)
+) WITH (fillfactor = 80);
 
-UPDATE objects o SET storage_keys = counted.keys
-FROM (SELECT type, id, count(*) AS keys FROM storage GROUP BY type, id) counted
-WHERE o.type = counted.type AND o.id = counted.id;
+INSERT INTO storage_counts (type, id, keys)
+SELECT type, id, count(*) FROM storage GROUP BY type, id;
 
 -- Of an upsert, the rows that were not there.
 CREATE FUNCTION count_added_keys() RETURNS TRIGGER LANGUAGE plpgsql AS $$
 BEGIN
-    UPDATE objects o SET storage_keys = o.storage_keys + counted.keys
-    FROM (SELECT a.type, a.id, count(*) AS keys FROM added a GROUP BY a.type, a.id) counted
-    WHERE o.type = counted.type AND o.id = counted.id;
+    INSERT INTO storage_counts AS c (type, id, keys)
+    SELECT a.type, a.id, count(*) FROM added a GROUP BY a.type, a.id
+    ON CONFLICT (type, id) DO UPDATE SET keys = c.keys + excluded.keys;
     RETURN NULL;
 END $$;
 
+-- No join: whatever plan was made for it while there were few counts would be kept.
 CREATE FUNCTION count_removed_keys() RETURNS TRIGGER LANGUAGE plpgsql AS $$
 BEGIN
-    UPDATE objects o SET storage_keys = o.storage_keys - counted.keys
-    FROM (SELECT r.type, r.id, count(*) AS keys FROM removed r GROUP BY r.type, r.id) counted
-    WHERE o.type = counted.type AND o.id = counted.id;
+    INSERT INTO storage_counts AS c (type, id, keys)
+    SELECT r.type, r.id, -count(*) FROM removed r GROUP BY r.type, r.id
+    ON CONFLICT (type, id) DO UPDATE SET keys = c.keys + excluded.keys;
     RETURN NULL;
 END $$;
 
@@ -31,7 +37,9 @@ CREATE TRIGGER storage_removed AFTER DELETE ON storage
     FOR EACH STATEMENT EXECUTE FUNCTION count_removed_keys();
 
 CREATE OR REPLACE VIEW object_states AS
-    SELECT type, id, state_json AS state, state_bytes AS other_state, encoding, schema, version,
-           revision, shard, durability, to_timestamp(created_at / 1e6) AS created_at,
-           to_timestamp(updated_at / 1e6) AS updated_at, storage_keys
-    FROM objects WHERE NOT deleted;
+    SELECT o.type, o.id, o.state_json AS state, o.state_bytes AS other_state, o.encoding, o.schema,
+           o.version, o.revision, o.shard, o.durability,
+           to_timestamp(o.created_at / 1e6) AS created_at,
+           to_timestamp(o.updated_at / 1e6) AS updated_at, coalesce(c.keys, 0) AS storage_keys
+    FROM objects o LEFT JOIN storage_counts c ON c.type = o.type AND c.id = o.id
+    WHERE NOT o.deleted;

@@ -8,7 +8,7 @@ use super::{
     object, owner, put, put_state, revisions::upload, same, touch,
 };
 use crate::{
-    Error, Store,
+    Commit, Error, Store,
     dump::{export, import, verify},
 };
 
@@ -128,6 +128,9 @@ pub(super) async fn moves(subject: &dyn Subject) -> Verdict {
 async fn carries(subject: &dyn Subject) -> Verdict {
     let (from, to) = (subject.open("move-from").await?, subject.open("move-to").await?);
     fill(&*from).await?;
+    let keyed = object("T", "0");
+    let keys = (0..300).map(|n| (n.to_string(), Some(Bytes::from("x".repeat(n)))));
+    commit_one(&*from, Commit { storage: keys.collect(), ..touch(&keyed, &[]) }).await??;
     let lines = exported(&*from).await?;
     import(&*to, &mut lines.as_slice()).await?;
     ensure!(exported(&*to).await? == lines, "exported again it says something else");
@@ -138,6 +141,8 @@ async fn carries(subject: &dyn Subject) -> Verdict {
         let (left, right) = (load(&*from, &object).await?, load(&*to, &object).await?);
         let alike = same(encoding, left.state.as_ref(), right.state.as_ref());
         ensure!(alike && left.digest == right.digest, "{left:?} became {right:?}");
+        let counted = [from.storage_keys(&object).await?, to.storage_keys(&object).await?];
+        ensure!(counted == [if n == 0 { 302 } else { 2 }; 2], "{object} has {counted:?} keys");
     }
     let phoenix = commit_one(&*to, put(&object("U", "gone"), None, "1")).await??;
     ensure!(phoenix.0 == 3, "a tombstone was lost: it begins with {phoenix:?}");

@@ -15,6 +15,8 @@ pub(super) const CASES: &[Case] = &[
     case!("a page is bounded by bytes, and has at least one row", bounded),
     case!("many keys in one commit are all set, and all unset", many),
     case!("a deleted object has no storage", deleted),
+    case!("keys are counted, whatever a batch does to them", counted),
+    case!("much storage goes with its object, and harms no other of its batch", much),
 ];
 
 fn keyed(object: &ObjectId, storage: Vec<(String, Option<Bytes>)>) -> Commit {
@@ -192,5 +194,68 @@ async fn deleted(store: &dyn Store) -> Verdict {
     commit_one(store, put(&object, None, "1")).await??;
     let counted = store.storage_keys(&object).await?;
     ensure!(counted == 0, "a new one has {counted} keys");
+    Ok(())
+}
+
+async fn counted(store: &dyn Store) -> Verdict {
+    let [a, b, c] = ["a", "b", "c"].map(|id| object("T", id));
+    let new = |object: &ObjectId, keys: &[(&str, Option<&'static str>)]| {
+        let storage = touch(object, keys).storage;
+        Commit { storage, ..put(object, None, "1") }
+    };
+    let gone = |object: &ObjectId| Commit { change: Change::Delete, ..touch(object, &[]) };
+    let (one, none) = (Some("1"), None);
+    let steps = [
+        (vec![new(&a, &[("x", one), ("y", one)]), new(&b, &[("x", one)])], [2, 1, 0]),
+        // Some that are there, some that are not; and one that is not written at all.
+        (
+            vec![touch(&a, &[("x", one), ("z", one), ("no", none)]), touch(&c, &[("x", one)])],
+            [3, 1, 0],
+        ),
+        (vec![touch(&b, &[("x", none), ("y", none), ("z", one)]), new(&c, &[])], [3, 1, 0]),
+        // The last key that was made goes, and others are made in its stead.
+        (vec![touch(&b, &[("z", none)]), touch(&a, &[("y", none)])], [2, 0, 0]),
+        (vec![touch(&c, &[("1", one), ("2", one)]), touch(&b, &[("3", one)])], [2, 1, 2]),
+        // An object more than once.
+        (
+            vec![touch(&c, &[("2", none)]), touch(&a, &[("x", none)]), touch(&c, &[("3", one)])],
+            [1, 1, 2],
+        ),
+        (vec![gone(&a), gone(&c), new(&a, &[("k", one)]), touch(&b, &[("4", one)])], [1, 2, 0]),
+        (vec![gone(&a), gone(&b)], [0, 0, 0]),
+    ];
+    for (n, (batch, wanted)) in steps.into_iter().enumerate() {
+        store.commit(batch).await?;
+        for (object, wanted) in [&a, &b, &c].into_iter().zip(wanted) {
+            let counted = store.storage_keys(object).await?;
+            let found = store.storage_scan(object, "", None, 9).await?.rows.len();
+            let right = counted == wanted && found as u64 == wanted;
+            ensure!(right, "step {n}: {object} has {found} keys, and {counted} are counted");
+        }
+    }
+    Ok(())
+}
+
+async fn much(store: &dyn Store) -> Verdict {
+    let large = object("T", "large");
+    let small = |n: usize| object("T", &n.to_string());
+    let key = |n: usize| (format!("{n:05}"), Some(Bytes::from("x")));
+    let mut batch: Vec<Commit> = (0..20).map(|n| put(&small(n), None, "1")).collect();
+    batch[7] = Commit { storage: (0..3000).map(key).collect(), ..put(&large, None, "1") };
+    for answer in store.commit(batch).await? {
+        answer?;
+    }
+    let counted = store.storage_keys(&large).await?;
+    ensure!(counted == 3000, "{counted} are counted");
+    let mut batch: Vec<Commit> = (0..20).map(|n| touch(&small(n), &[("k", Some("v"))])).collect();
+    batch[7] = Commit { change: Change::Delete, ..touch(&large, &[]) };
+    for answer in store.commit(batch).await? {
+        answer?;
+    }
+    let (counted, found) = (store.storage_keys(&large).await?, walk(store, &large, "", 9).await?);
+    ensure!(counted == 0 && found.is_empty(), "{counted} are counted, and {} left", found.len());
+    for n in (0..20).filter(|n| *n != 7) {
+        ensure!(store.storage_get(&small(n), "k").await?.is_some(), "row {n} was not written");
+    }
     Ok(())
 }

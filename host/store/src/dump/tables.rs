@@ -18,14 +18,22 @@ macro_rules! tables {
 
         /// Rows that are read at once.
         const PAGE: i64 = 64;
+        /// The most keys of storage that are written at once, and their bytes unless one has more.
+        const KEYS: usize = 128;
+        const KEYS_BYTES: usize = 1 << 20;
 
         /// Sends what the tables hold, within a transaction of the caller.
         pub(super) async fn send_all(
             connection: &mut $connection,
-            origin: Origin,
             into: &mpsc::Sender<Result<Record, Error>>,
         ) -> Result<(), Stop> {
-            send(into, Ok(Record::Store(origin))).await?;
+            let (cluster_id, shards): (String, i64) =
+                sqlx::query_as("SELECT cluster_id, shards FROM meta")
+                    .fetch_one(&mut *connection)
+                    .await?;
+            let shards = u16::try_from(shards);
+            let shards = shards.map_err(|error| sqlx::Error::Decode(error.into()))?;
+            send(into, Ok(Record::Store(Origin { cluster_id, shards }))).await?;
             let shards: Vec<ClaimedRow> =
                 sqlx::query_as(shards_query!()).fetch_all(&mut *connection).await?;
             for row in shards {
@@ -117,16 +125,44 @@ macro_rules! tables {
             shards: u16,
             is_json: fn(&[u8]) -> bool,
         ) -> Result<(), Error> {
+            let failed = |stop: Stop| stop.error($failure);
             let mut order = Order::default();
+            let (mut keys, mut bytes) = (Vec::new(), 0);
             while let Some(record) = from.recv().await {
                 order.check(&record, shards)?;
-                if record == Record::End {
-                    return Ok(());
+                match record {
+                    Record::Storage(record) => {
+                        bytes += record.key.len() + record.value.len();
+                        keys.push(record);
+                        if keys.len() == KEYS || bytes >= KEYS_BYTES {
+                            take_keys(connection, std::mem::take(&mut keys))
+                                .await
+                                .map_err(failed)?;
+                            bytes = 0;
+                        }
+                    }
+                    Record::End => return take_keys(connection, keys).await.map_err(failed),
+                    other => take(connection, other, is_json).await.map_err(failed)?,
                 }
-                let taken = take(connection, record, is_json).await;
-                taken.map_err(|stop| stop.error($failure))?;
             }
             Err(Error::Damaged("the dump was cut short".to_owned()))
+        }
+
+        async fn take_keys(
+            connection: &mut $connection,
+            keys: Vec<StorageRecord>,
+        ) -> Result<(), Stop> {
+            if keys.is_empty() {
+                return Ok(());
+            }
+            let insert = "INSERT INTO storage (type, id, key, value) ";
+            let mut query =
+                sqlx::QueryBuilder::<<$connection as sqlx::Connection>::Database>::new(insert);
+            query.push_values(keys, |mut row, StorageRecord { type_name, id, key, value }| {
+                row.push_bind(type_name).push_bind(id).push_bind(key).push_bind(value);
+            });
+            query.build().execute(connection).await?;
+            Ok(())
         }
 
         async fn take(
@@ -167,13 +203,7 @@ macro_rules! tables {
                 .bind(line.created_at)
                 .bind(line.active),
                 Record::Object(object) => return take_object(connection, object, is_json).await,
-                Record::Storage(StorageRecord { type_name, id, key, value }) => sqlx::query(
-                    "INSERT INTO storage (type, id, key, value) VALUES ($1, $2, $3, $4)",
-                )
-                .bind(type_name)
-                .bind(id)
-                .bind(key)
-                .bind(value),
+                Record::Storage(key) => return take_keys(connection, vec![key]).await,
             };
             query.execute(connection).await?;
             Ok(())

@@ -12,15 +12,31 @@ use tokio::time::timeout;
 
 use super::{
     failure::Failed,
-    pool::{Lent, PATIENCE, PAUSE_MAX, PAUSE_MIN, Pool},
+    pool::{Lent, Limit, PATIENCE, PAUSE_MAX, PAUSE_MIN, Pool},
     writer::IN_FLIGHT,
 };
 use crate::{Answer, Error, metrics};
 
-/// How long a statement may take before the server ends it, and before we no longer wait for the
-/// server's word.
-const STATEMENT: Duration = Duration::from_secs(10);
-const ANSWER: Duration = Duration::from_secs(12);
+/// How long statements may take before the server ends them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// One that reads, or that writes whatever has gathered.
+    pub statement: Duration,
+    /// One that writes a single row of those that took too long together.
+    pub apart: Duration,
+    /// One that writes a row that was too slow for that; meanwhile others are written.
+    pub slow: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        let [statement, apart, slow] = [10, 1, 120].map(Duration::from_secs);
+        Self { statement, apart, slow }
+    }
+}
+
+/// How long the server's word is waited for once it should have ended a statement.
+const GRACE: Duration = Duration::from_secs(2);
 /// How often a statement that others are in the way of is tried.
 const ATTEMPTS: u32 = 10;
 
@@ -28,6 +44,7 @@ const ATTEMPTS: u32 = 10;
 pub(super) struct Connections {
     /// The database, without who and their password.
     pub(super) name: String,
+    pub(super) limits: Limits,
     /// For what is read, and what is seldom written.
     pool: Pool,
     /// For commits, so that they never stand behind reads.
@@ -42,7 +59,7 @@ impl fmt::Debug for Connections {
 
 impl Connections {
     /// Makes none yet.
-    pub(super) fn new(url: &str, connections_max: u32) -> Result<Self, Error> {
+    pub(super) fn new(url: &str, connections_max: u32, limits: Limits) -> Result<Self, Error> {
         // What is wrong with it is not told: it may hold a password.
         let options = PgConnectOptions::from_str(url).map_err(|_| {
             Error::NotOurs(
@@ -53,7 +70,7 @@ impl Connections {
         let (host, port) = (options.get_host(), options.get_port());
         let database = options.get_database().unwrap_or_else(|| options.get_username());
         let name = format!("postgres://{host}:{port}/{database}");
-        let milliseconds = STATEMENT.as_millis().to_string();
+        let milliseconds = limits.statement.as_millis().to_string();
         let options = options
             .application_name("wasmverse")
             .options([
@@ -69,7 +86,9 @@ impl Connections {
             ("synchronous_commit", "on"),
         ]);
         let others = connections_max.saturating_sub(IN_FLIGHT).max(1);
-        Ok(Self { name, pool: Pool::new(options, others), commits: Pool::new(planned, IN_FLIGHT) })
+        let limit = Some(limits.statement);
+        let pool = Pool::new(options, others, limit);
+        Ok(Self { name, limits, pool, commits: Pool::new(planned, IN_FLIGHT, limit) })
     }
 
     /// Reads, and tries again for a while if the connection breaks or there is none.
@@ -81,10 +100,34 @@ impl Connections {
         + Sync
         + 'a,
     ) -> Answer<'a, T> {
+        self.read_within(Some(self.limits.statement), asked, work)
+    }
+
+    /// The same, for as long as it takes.
+    pub(super) fn read_at_length<'a, A: Send + Sync + 'a, T: Send + 'a>(
+        &'a self,
+        asked: A,
+        work: impl for<'c> Fn(&'c mut PgConnection, &'c A) -> BoxFuture<'c, Result<T, Error>>
+        + Send
+        + Sync
+        + 'a,
+    ) -> Answer<'a, T> {
+        self.read_within(None, asked, work)
+    }
+
+    fn read_within<'a, A: Send + Sync + 'a, T: Send + 'a>(
+        &'a self,
+        limit: Limit,
+        asked: A,
+        work: impl for<'c> Fn(&'c mut PgConnection, &'c A) -> BoxFuture<'c, Result<T, Error>>
+        + Send
+        + Sync
+        + 'a,
+    ) -> Answer<'a, T> {
         async move {
             let (begun, mut pause) = (Instant::now(), PAUSE_MIN);
             loop {
-                let failed = match self.attempt(&asked, &work).await {
+                let failed = match self.attempt(limit, &asked, &work).await {
                     Ok(answer) => return Ok(answer),
                     Err(error) => error,
                 };
@@ -102,11 +145,12 @@ impl Connections {
 
     async fn attempt<A, T>(
         &self,
+        limit: Limit,
         asked: &A,
         work: &(impl for<'c> Fn(&'c mut PgConnection, &'c A) -> BoxFuture<'c, Result<T, Error>> + Sync),
     ) -> Result<T, Error> {
-        let mut lent = self.pool.acquire().await?;
-        let Ok(answer) = timeout(ANSWER, work(&mut lent.connection, asked)).await else {
+        let mut lent = self.pool.acquire(limit).await?;
+        let Some(answer) = in_time(limit, work(&mut lent.connection, asked)).await else {
             return Err(Error::Unavailable("the database does not answer".to_owned()));
         };
         if !matches!(answer, Err(Error::Unavailable(_))) {
@@ -121,21 +165,34 @@ impl Connections {
         told: &A,
         work: impl for<'c> Fn(&'c mut PgConnection, &'c A) -> BoxFuture<'c, Result<T, Failed>>,
     ) -> Result<T, Error> {
-        write(&self.pool, told, work).await
+        let written = write(&self.pool, self.limits.statement, told, work).await;
+        written.map_err(Failed::error)
     }
 
     /// The same, on the connections for commits.
     pub(super) async fn commit<A, T>(
         &self,
+        limit: Duration,
         told: &A,
         work: impl for<'c> Fn(&'c mut PgConnection, &'c A) -> BoxFuture<'c, Result<T, Failed>>,
-    ) -> Result<T, Error> {
-        write(&self.commits, told, work).await
+    ) -> Result<T, Failed> {
+        write(&self.commits, limit, told, work).await
+    }
+
+    /// Ends all sessions of which nobody knows whether they write still.
+    pub(super) async fn settle(&self) -> Result<(), Error> {
+        for doubts in [&self.commits.doubts, &self.pool.doubts] {
+            for session in doubts.all() {
+                self.read(session.clone(), |c, session| session.end(c).boxed()).await?;
+                doubts.remove(&session);
+            }
+        }
+        Ok(())
     }
 
     /// A connection, for something that takes long; it is not used again.
-    pub(super) async fn acquire(&self) -> Result<Lent, Error> {
-        self.pool.acquire().await
+    pub(super) async fn acquire_at_length(&self) -> Result<Lent, Error> {
+        self.pool.acquire(None).await
     }
 
     pub(super) async fn close(&self) {
@@ -146,28 +203,39 @@ impl Connections {
 
 async fn write<A, T>(
     pool: &Pool,
+    limit: Duration,
     told: &A,
     work: impl for<'c> Fn(&'c mut PgConnection, &'c A) -> BoxFuture<'c, Result<T, Failed>>,
-) -> Result<T, Error> {
+) -> Result<T, Failed> {
+    let limit = Some(limit);
     for attempt in 1..=ATTEMPTS {
-        let mut lent = pool.acquire().await?;
-        let Ok(answer) = timeout(ANSWER, work(&mut lent.connection, told)).await else {
-            return Err(Error::Unknown("the database does not answer".to_owned()));
+        let mut lent = pool.acquire(limit).await.map_err(Failed::NotDone)?;
+        let Some(answer) = in_time(limit, work(&mut lent.connection, told)).await else {
+            pool.doubts.add(lent.session);
+            let told = "the database does not answer".to_owned();
+            return Err(Failed::Unknown(Error::Unknown(told)));
         };
         match answer {
-            Err(Failed::Unknown(error)) => return Err(error),
-            Err(Failed::NotDone(error)) => {
-                pool.give_back(lent);
-                return Err(error);
+            Err(Failed::Unknown(error)) => {
+                pool.doubts.add(lent.session);
+                return Err(Failed::Unknown(error));
             }
             Err(Failed::InTheWay) => pool.give_back(lent),
-            Ok(answer) => {
+            answered => {
                 pool.give_back(lent);
-                return Ok(answer);
+                return answered;
             }
         }
         metrics::repeated("in-the-way");
         tokio::time::sleep(PAUSE_MIN * attempt / 4).await;
     }
-    Err(Error::Unavailable("others are in the way".to_owned()))
+    Err(Failed::InTheWay)
+}
+
+/// None: it took longer than the server lets it take.
+async fn in_time<T>(limit: Limit, work: impl Future<Output = T>) -> Option<T> {
+    match limit {
+        Some(limit) => timeout(limit + GRACE, work).await.ok(),
+        None => Some(work.await),
+    }
 }

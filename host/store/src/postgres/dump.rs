@@ -24,8 +24,8 @@ pub(super) async fn status(connection: &mut PgConnection) -> Result<Status, Erro
         let (claimed, storage_keys, bytes): (i64, i64, i64) = sqlx::query_as(
             "SELECT (SELECT count(*) FROM shards), (SELECT count(*) FROM storage), \
              (SELECT sum(pg_total_relation_size(name))::bigint FROM \
-              (VALUES ('objects'), ('storage'), ('shards'), ('components'), ('revisions')) \
-              AS t (name))",
+              (VALUES ('objects'), ('storage'), ('storage_counts'), ('shards'), ('components'), \
+              ('revisions')) AS t (name))",
         )
         .fetch_one(&mut *connection)
         .await?;
@@ -49,14 +49,11 @@ pub(super) async fn dump(
     into: mpsc::Sender<Result<Record, Error>>,
 ) -> Result<(), Error> {
     let failed = |error: sqlx::Error| failure::of(&error);
-    let mut lent = connections.acquire().await?;
-    let connection = &mut lent.connection;
-    let origin = status(connection).await?;
-    let origin = Origin { cluster_id: origin.cluster_id, shards: origin.shards };
+    let mut lent = connections.acquire_at_length().await?;
     // As of one moment.
     let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
-    let mut transaction = connection.begin_with(begin).await.map_err(failed)?;
-    match send_all(&mut transaction, origin, &into).await {
+    let mut transaction = lent.connection.begin_with(begin).await.map_err(failed)?;
+    match send_all(&mut transaction, &into).await {
         Ok(()) | Err(Stop::Gone) => Ok(()),
         Err(stop) => Err(stop.error(failure::of)),
     }
@@ -68,10 +65,10 @@ pub(super) async fn restore(
     shards: u16,
 ) -> Result<(), Error> {
     let failed = |error: sqlx::Error| failure::of(&error);
-    let mut lent = connections.acquire().await?;
+    let mut lent = connections.acquire_at_length().await?;
     let mut transaction = lent.connection.begin().await.map_err(failed)?;
     // Nobody else writes before all is in.
-    sqlx::query("LOCK TABLE objects, storage, shards, components, revisions, meta")
+    sqlx::query("LOCK TABLE objects, storage, storage_counts, shards, components, revisions, meta")
         .execute(&mut *transaction)
         .await
         .map_err(failed)?;
@@ -79,8 +76,5 @@ pub(super) async fn restore(
         return Err(Error::NotOurs("this store is not empty: import into a new one".to_owned()));
     }
     take_all(&mut transaction, from, shards, jsonb::holds).await?;
-    transaction.commit().await.map_err(|error| match failure::of_write(&error) {
-        failure::Failed::Unknown(error) | failure::Failed::NotDone(error) => error,
-        failure::Failed::InTheWay => Error::Unavailable("others are in the way".to_owned()),
-    })
+    transaction.commit().await.map_err(|error| failure::of_write(&error).error())
 }

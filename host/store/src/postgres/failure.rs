@@ -21,10 +21,22 @@ const CANCELED: &str = "57014";
 pub(super) enum Failed {
     /// Nothing was written, and it may be tried again at once: others were in the way.
     InTheWay,
+    /// Nothing was written: the server ended it, because it took too long.
+    TooLong(Error),
     /// Nothing was written.
     NotDone(Error),
     /// Nobody knows.
     Unknown(Error),
+}
+
+impl Failed {
+    /// What the caller is told.
+    pub(super) fn error(self) -> Error {
+        match self {
+            Self::InTheWay => Error::Unavailable("others are in the way".to_owned()),
+            Self::TooLong(error) | Self::NotDone(error) | Self::Unknown(error) => error,
+        }
+    }
 }
 
 /// What a failure means if nothing can have been written.
@@ -67,6 +79,9 @@ pub(super) fn of_write(error: &sqlx::Error) -> Failed {
             if code(error).is_some_and(|code| CONFLICTING.contains(&&*code)) =>
         {
             Failed::InTheWay
+        }
+        sqlx::Error::Database(_) if code(error).as_deref() == Some(CANCELED) => {
+            Failed::TooLong(of(error))
         }
         sqlx::Error::Database(_)
         | sqlx::Error::Encode(_)

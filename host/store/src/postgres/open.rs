@@ -16,7 +16,8 @@ const SERVER_VERSION_MIN: i32 = 140_000;
 pub(super) async fn prepare(connections: &Connections, shards: u16) -> Result<String, Error> {
     let name = &connections.name;
     let asked = (name.clone(), shards);
-    let prepared = connections.read(asked, |c, asked| migrate(c, asked).boxed());
+    // Migrations take as long as tables are large, and wait for those of others.
+    let prepared = connections.read_at_length(asked, |c, asked| migrate(c, asked).boxed());
     prepared.await.map_err(|error| failure::named(error, name))
 }
 

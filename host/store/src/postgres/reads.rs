@@ -9,7 +9,7 @@ use crate::{
     Claimed, Error, LIST_LIMIT_MAX, Page, RevisionRecord, STORAGE_PAGE_BYTES, StoragePage,
     StoredObject, metrics,
     rows::{
-        ClaimedRow, ListedRow, LoadedRow, RevisionRow, ScannedRow, beyond, shards_query,
+        Begin, ClaimedRow, ListedRow, LoadedRow, RevisionRow, ScannedRow, beyond, shards_query,
         storage_page,
     },
 };
@@ -45,6 +45,18 @@ pub(super) async fn load(
     found.map(|row| row.object(object)).transpose()
 }
 
+/// The query for a part of a list that is of one type.
+macro_rules! list_query {
+    ($begin:literal) => {
+        concat!(
+            "SELECT type, id, revision, updated_at FROM objects \
+             WHERE NOT deleted AND type = $1 AND id ",
+            $begin,
+            " $2 AND id < $3 ORDER BY id LIMIT $4"
+        )
+    };
+}
+
 /// What is asked of a list.
 pub(super) struct List {
     pub(super) type_name: Option<TypeName>,
@@ -67,19 +79,18 @@ pub(super) async fn list(connection: &mut PgConnection, wanted: &List) -> Result
         // Beyond a type, whatever its ids, or within it.
         if after.is_none_or(|after| after.type_name().as_str() == current) {
             let room = i64::try_from(limit + 1 - objects.len()).expect("about a thousand");
-            let rows: Vec<ListedRow> = sqlx::query_as(
-                "SELECT type, id, revision, updated_at FROM objects \
-                 WHERE NOT deleted AND type = $1 AND id > $2 AND id >= $3 \
-                 AND ($4 IS NULL OR id < $4) ORDER BY id LIMIT $5",
-            )
-            .bind(&current)
-            .bind(after.map_or("", ObjectId::id))
-            .bind(prefix)
-            .bind(beyond(prefix))
-            .bind(room)
-            .fetch_all(&mut *connection)
-            .await
-            .map_err(failed)?;
+            let (query, begin) = match Begin::new(prefix, after.map(ObjectId::id)) {
+                Begin::At(begin) => (list_query!(">="), begin),
+                Begin::After(begin) => (list_query!(">"), begin),
+            };
+            let rows: Vec<ListedRow> = sqlx::query_as(query)
+                .bind(&current)
+                .bind(begin)
+                .bind(beyond(prefix))
+                .bind(room)
+                .fetch_all(&mut *connection)
+                .await
+                .map_err(failed)?;
             objects.extend(rows);
         }
         if type_name.is_none() && objects.len() <= limit {
@@ -123,7 +134,7 @@ pub(super) async fn get(
 }
 
 pub(super) async fn keys(connection: &mut PgConnection, object: &ObjectId) -> Result<u64, Error> {
-    let query = "SELECT storage_keys FROM objects WHERE type = $1 AND id = $2";
+    let query = "SELECT keys FROM storage_counts WHERE type = $1 AND id = $2";
     let found: Option<i64> = sqlx::query_scalar(query)
         .bind(object.type_name().as_str())
         .bind(object.id())
@@ -131,6 +142,22 @@ pub(super) async fn keys(connection: &mut PgConnection, object: &ObjectId) -> Re
         .await
         .map_err(failed)?;
     Ok(found.map_or(0, i64::unsigned_abs))
+}
+
+/// The query for a page: the sizes are known without reading the values.
+macro_rules! scan_query {
+    ($begin:literal) => {
+        concat!(
+            "SELECT key, value, total FROM ( \
+                 SELECT key, value, count(*) OVER () AS total, \
+                     sum(size) OVER (ORDER BY key ROWS UNBOUNDED PRECEDING) - size AS before \
+                 FROM (SELECT key, value, octet_length(key) + octet_length(value) AS size \
+                     FROM storage WHERE type = $1 AND id = $2 AND key ",
+            $begin,
+            " $3 AND key < $4 ORDER BY key LIMIT $5) sized) summed \
+             WHERE before < $6 ORDER BY key"
+        )
+    };
 }
 
 /// What is asked of a storage.
@@ -146,21 +173,15 @@ pub(super) async fn scan(
     wanted: &Scan,
 ) -> Result<StoragePage, Error> {
     let limit = wanted.limit.min(LIST_LIMIT_MAX);
-    // The sizes are known without reading the values.
-    let query = "SELECT key, value, total FROM ( \
-             SELECT key, value, count(*) OVER () AS total, \
-                 sum(size) OVER (ORDER BY key ROWS UNBOUNDED PRECEDING) - size AS before \
-             FROM (SELECT key, value, octet_length(key) + octet_length(value) AS size \
-                 FROM storage WHERE type = $1 AND id = $2 AND key >= $3 \
-                 AND ($4 IS NULL OR key < $4) AND ($5 IS NULL OR key > $5) \
-                 ORDER BY key LIMIT $6) sized) summed \
-         WHERE before < $7 ORDER BY key";
+    let (query, begin) = match Begin::new(&wanted.prefix, wanted.after.as_deref()) {
+        Begin::At(begin) => (scan_query!(">="), begin),
+        Begin::After(begin) => (scan_query!(">"), begin),
+    };
     let found: Vec<ScannedRow> = sqlx::query_as(query)
         .bind(wanted.object.type_name().as_str())
         .bind(wanted.object.id())
-        .bind(&wanted.prefix)
+        .bind(begin)
         .bind(beyond(&wanted.prefix))
-        .bind(&wanted.after)
         .bind(i64::from(limit) + 1)
         .bind(i64::try_from(STORAGE_PAGE_BYTES).expect("a mebibyte"))
         .fetch_all(connection)

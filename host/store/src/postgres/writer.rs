@@ -1,17 +1,26 @@
-//! The task that commits: takes what has gathered, writes it, answers.
+//! The task that commits: takes what has gathered, writes it, answers. What turns out to take long
+//! is set aside, and written while others are.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    collections::{HashSet, VecDeque},
+    sync::Arc,
+    time::Instant,
+};
 
-use futures_util::{FutureExt as _, StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
+use futures_util::{StreamExt as _, stream::FuturesUnordered};
 use tokio::sync::{mpsc, oneshot};
 use wasmverse_core::Version;
 
-use super::{commit::commit, connections::Connections, failure};
+use super::{
+    connections::Connections,
+    failure,
+    rows::{Told, write_again, write_rows},
+};
 use crate::{
     Error,
     group::{Gathering, Weighs, Weight},
     metrics,
-    prepared::{Kind, Prepared, distinct},
+    prepared::{Prepared, distinct},
 };
 
 /// Groups under way at once, each on a connection of its own. Measured against one: as fast with 64
@@ -20,8 +29,8 @@ pub(super) const IN_FLIGHT: u32 = 2;
 /// The most that one statement writes; a row with more bytes goes alone.
 const STATEMENT_ROWS: usize = 512;
 const STATEMENT_BYTES: usize = 8 << 20;
-/// How often a row that was overtaken is tried again.
-const ATTEMPTS: u32 = 5;
+/// The most commands that are set aside; beyond that they are given up.
+const SLOW_MAX: usize = 16;
 
 type Answers = Vec<Result<Version, Error>>;
 
@@ -47,22 +56,34 @@ impl Weighs for Command {
 
 /// Writes until it is told to close, or nobody is left to tell it anything.
 pub(super) async fn run(connections: Arc<Connections>, commands: mpsc::Receiver<Command>) {
+    let in_flight = usize::try_from(IN_FLIGHT).expect("a few");
     let mut commands = Gathering::new(commands);
-    let mut under_way = FuturesUnordered::new();
+    let (mut groups, mut waiting) = (FuturesUnordered::new(), VecDeque::new());
+    // One at a time: the other connection is for whatever comes.
+    let mut slow = FuturesUnordered::new();
     let mut open = true;
-    while open || !under_way.is_empty() {
-        let room = open && under_way.len() < usize::try_from(IN_FLIGHT).expect("a few");
+    while open || !groups.is_empty() || !slow.is_empty() {
+        if slow.is_empty()
+            && groups.len() < in_flight
+            && let Some(next) = waiting.pop_front()
+        {
+            slow.push(write_slow(&connections, next));
+        }
+        let room = open && groups.len() + slow.len() < in_flight;
         tokio::select! {
-            Some(()) = under_way.next() => {}
+            Some(set_aside) = groups.next() => waiting.extend(set_aside),
+            Some(()) = slow.next() => {}
             group = commands.next(), if room => match group {
                 None => open = false,
                 Some(group) => {
                     let (works, closing) = sorted(group);
                     open = !closing;
-                    under_way.push(write_group(&connections, works));
+                    groups.push(write_group(&connections, works));
                 }
             },
         }
+        let keep = if open { SLOW_MAX } else { 0 };
+        waiting.drain(keep.min(waiting.len())..).for_each(Slow::give_up);
     }
     commands.close();
     while let Some(rest) = commands.next().await {
@@ -96,22 +117,76 @@ fn refuse(commands: Vec<Command>) {
     }
 }
 
-async fn write_group(connections: &Connections, works: Vec<Work>) {
+/// Writes a group, and answers; what takes long is left.
+async fn write_group(connections: &Connections, works: Vec<Work>) -> Vec<Slow> {
     let begun = Instant::now();
     let rows: Vec<&Prepared> = works.iter().flat_map(|(rows, _)| rows).collect();
-    let mut answers = Vec::with_capacity(rows.len());
+    let mut answers: Vec<Told> = Vec::with_capacity(rows.len());
+    let mut slow = HashSet::new();
     while answers.len() < rows.len() {
         let length = statement_length(&rows, answers.len());
         let now = &rows[answers.len()..answers.len() + length];
-        answers.extend(write_rows(connections, now).await);
+        // What is to be done to an object waits for what was to be done before.
+        let ready: Vec<_> = now.iter().copied().filter(|row| !slow.contains(&row.name())).collect();
+        let mut written = write_rows(connections, &ready).await.into_iter();
+        for row in now {
+            let answer = if slow.contains(&row.name()) { None } else { written.next().flatten() };
+            if answer.is_none() {
+                slow.insert(row.name());
+            }
+            answers.push(answer);
+        }
     }
+    drop(slow);
     metrics::committed(works.len(), begun);
     let mut answers = answers.into_iter();
+    let mut left = Vec::new();
     for (rows, answer) in works {
-        let own: Answers = answers.by_ref().take(rows.len()).collect();
-        // Nobody waits for it any more: it is done all the same.
-        let _ = answer.send(together(own));
+        let own: Vec<Told> = answers.by_ref().take(rows.len()).collect();
+        if own.iter().all(Option::is_some) {
+            // Nobody waits for it any more: it is done all the same.
+            let _ = answer.send(together(own.into_iter().flatten().collect()));
+        } else {
+            left.push(Slow { rows, answer, own, since: Instant::now() });
+        }
     }
+    left
+}
+
+/// A command with rows that take long.
+struct Slow {
+    rows: Vec<Prepared>,
+    answer: oneshot::Sender<Result<Answers, Error>>,
+    /// What its rows are answered, as far as they were written.
+    own: Vec<Told>,
+    since: Instant,
+}
+
+impl Slow {
+    /// Answers; what was not written is given up.
+    fn give_up(self) {
+        let too_long = || Err(Error::Unavailable("it takes too long".to_owned()));
+        let own = self.own.into_iter().map(|answer| answer.unwrap_or_else(too_long));
+        let _ = self.answer.send(together(own.collect()));
+    }
+}
+
+/// Writes what is left, row by row. If one is too slow even so, what comes after it is not tried,
+/// and nothing is if it has waited for long.
+async fn write_slow(connections: &Connections, mut slow: Slow) {
+    let limit = connections.limits.slow;
+    if slow.since.elapsed() < limit {
+        metrics::repeated("slow");
+        for (row, answer) in slow.rows.iter().zip(&mut slow.own) {
+            if answer.is_none() {
+                *answer = write_again(connections, limit, row).await;
+                if answer.is_none() {
+                    break;
+                }
+            }
+        }
+    }
+    slow.give_up();
 }
 
 /// How many rows from `begin` on go into one statement.
@@ -133,76 +208,6 @@ fn together(answers: Answers) -> Result<Answers, Error> {
         let unknown = answers.iter().find(|answer| matches!(answer, Err(Error::Unknown(_))));
         if let Some(Err(error)) = unknown.or_else(|| answers.first()) {
             return Err(error.clone());
-        }
-    }
-    Ok(answers)
-}
-
-/// Writes rows by one statement; if the database refuses some row, halves them until it is alone.
-fn write_rows<'a>(
-    connections: &'a Connections,
-    rows: &'a [&'a Prepared],
-) -> BoxFuture<'a, Answers> {
-    async move {
-        let failed = match write_at_once(connections, rows, false).await {
-            Ok(answers) => return answers,
-            Err(failed) => failed,
-        };
-        match (&failed, rows) {
-            // JSON that JSONB does not hold after all is kept as bytes.
-            (Error::Refused(_), [row]) if row.json => {
-                let again = write_at_once(connections, rows, true).await;
-                again.unwrap_or_else(|error| vec![Err(error)])
-            }
-            (Error::Refused(_), [_, _, ..]) => {
-                metrics::repeated("refused");
-                let (left, right) = rows.split_at(rows.len() / 2);
-                let mut answers = write_rows(connections, left).await;
-                answers.extend(write_rows(connections, right).await);
-                answers
-            }
-            _ => rows.iter().map(|_| Err(failed.clone())).collect(),
-        }
-    }
-    .boxed()
-}
-
-async fn write_at_once(
-    connections: &Connections,
-    rows: &[&Prepared],
-    as_bytes: bool,
-) -> Result<Answers, Error> {
-    let writable: Vec<&Prepared> = rows.iter().copied().filter(|row| row.kind.is_some()).collect();
-    let mut written = Vec::new();
-    if !writable.is_empty() {
-        written = write_writable(connections, writable, as_bytes).await?;
-    }
-    let mut written = written.into_iter();
-    let answer = |row: &&Prepared| match row.kind {
-        Some(_) => written.next().unwrap_or_else(|| Err(row.unless.clone())),
-        None => Err(row.unless.clone()),
-    };
-    Ok(rows.iter().map(answer).collect())
-}
-
-async fn write_writable(
-    connections: &Connections,
-    rows: Vec<&Prepared>,
-    as_bytes: bool,
-) -> Result<Answers, Error> {
-    let told = (rows, as_bytes);
-    let mut answers = connections.commit(&told, |c, told| commit(c, told).boxed()).await?;
-    for (row, answer) in told.0.iter().zip(&mut answers) {
-        // One that expects anything was overtaken by another group, which made the row under it.
-        let anything = matches!(row.kind, Some(Kind::Over | Kind::Deleted(None)));
-        for _ in 0..ATTEMPTS {
-            if !anything || !matches!(answer, Err(Error::Conflict(_))) {
-                break;
-            }
-            metrics::repeated("overtaken");
-            let told = (vec![*row], as_bytes);
-            let again = connections.commit(&told, |c, told| commit(c, told).boxed()).await;
-            *answer = again.and_then(|mut answers| answers.remove(0));
         }
     }
     Ok(answers)

@@ -8,6 +8,7 @@ use wasmverse_core::Version;
 use super::{
     failure,
     statements::{Deed, Statements},
+    storage::{set_keys, unset_keys},
 };
 use crate::{
     Change, Error,
@@ -162,11 +163,13 @@ impl<'a> Part<'a> {
             None => return Ok(()),
         }
         if deleted.is_some() {
-            sqlx::query("DELETE FROM storage WHERE type = ? AND id = ?")
-                .bind(type_name)
-                .bind(id)
-                .execute(&mut *self.connection)
-                .await?;
+            for forget in [
+                "DELETE FROM storage WHERE type = ? AND id = ?",
+                "DELETE FROM storage_counts WHERE type = ? AND id = ?",
+            ] {
+                let forgotten = sqlx::query(forget).bind(type_name).bind(id);
+                forgotten.execute(&mut *self.connection).await?;
+            }
         }
         Ok(())
     }
@@ -202,28 +205,8 @@ impl<'a> Part<'a> {
                 }
             }
         }
-        let (mut set, mut unset) = (&*set, &*unset);
-        while !set.is_empty() {
-            let weights = set.iter().map(|(_, _, key, value)| key.len() + value.len());
-            let (sql, size) = self.statements.fitting(Deed::Set, weights);
-            let mut query = sqlx::query(AssertSqlSafe(sql));
-            for (type_name, id, key, value) in &set[..size] {
-                query = query.bind(*type_name).bind(*id).bind(*key).bind(*value);
-            }
-            query.execute(&mut *self.connection).await?;
-            set = &set[size..];
-        }
-        while !unset.is_empty() {
-            let weights = unset.iter().map(|(_, _, key)| key.len());
-            let (sql, size) = self.statements.fitting(Deed::Unset, weights);
-            let mut query = sqlx::query(AssertSqlSafe(sql));
-            for (type_name, id, key) in &unset[..size] {
-                query = query.bind(*type_name).bind(*id).bind(*key);
-            }
-            query.execute(&mut *self.connection).await?;
-            unset = &unset[size..];
-        }
-        Ok(())
+        set_keys(self.connection, self.statements, &set).await?;
+        unset_keys(self.connection, self.statements, &unset).await
     }
 }
 

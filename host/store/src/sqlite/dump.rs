@@ -50,11 +50,9 @@ pub(super) async fn dump(
     store: &SqliteStore,
     into: mpsc::Sender<Result<Record, Error>>,
 ) -> Result<(), Error> {
-    let origin = status(store).await?;
-    let origin = Origin { cluster_id: origin.cluster_id, shards: origin.shards };
     let transaction = store.reads.begin().await;
     let mut transaction = transaction.map_err(|error| failure::of(&error))?;
-    match send_all(&mut transaction, origin, &into).await {
+    match send_all(&mut transaction, &into).await {
         Ok(()) | Err(Stop::Gone) => Ok(()),
         Err(stop) => Err(stop.error(failure::of)),
     }
@@ -72,5 +70,12 @@ pub(super) async fn restore(
         return Err(Error::NotOurs("this store is not empty: import into a new one".to_owned()));
     }
     take_all(&mut transaction, from, store.shards, is_json).await?;
+    sqlx::query(
+        "INSERT INTO storage_counts (type, id, keys) \
+         SELECT type, id, count(*) FROM storage GROUP BY type, id",
+    )
+    .execute(&mut *transaction)
+    .await
+    .map_err(failed)?;
     transaction.commit().await.map_err(|error| failure::of_commit(&error))
 }

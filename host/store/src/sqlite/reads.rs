@@ -7,7 +7,7 @@ use wasmverse_core::{ObjectId, RevisionNumber, TypeName};
 use super::failure;
 use crate::{
     Error, LIST_LIMIT_MAX, Page, RevisionRecord, StoredObject, components,
-    rows::{ListedRow, LoadedRow, RevisionRow, beyond},
+    rows::{Begin, ListedRow, LoadedRow, RevisionRow, beyond},
 };
 
 /// A query for revisions, as [`RevisionRow`] reads them.
@@ -59,9 +59,9 @@ pub(super) async fn list(
             });
             // Beyond a type, whatever its ids, or within it.
             if after.is_none_or(|after| after.type_name().as_str() == current) {
-                let after = after.map_or("", ObjectId::id);
+                let (begin, end) = (Begin::new(prefix, after.map(ObjectId::id)), beyond(prefix));
                 let room = limit + 1 - objects.len();
-                list_type(&mut transaction, &current, prefix, after, room, &mut objects).await?;
+                objects.extend(list_type(&mut transaction, &current, begin, end, room).await?);
             }
             if type_name.is_none() && objects.len() <= limit {
                 of_type = next_type(&mut transaction, &current).await?;
@@ -88,28 +88,38 @@ async fn next_type(
     .await
 }
 
+/// The query for a part of a list that is of one type.
+macro_rules! list_query {
+    ($begin:literal) => {
+        concat!(
+            "SELECT type, id, revision, updated_at FROM objects \
+             WHERE deleted = 0 AND type = ? AND id ",
+            $begin,
+            " ? AND id < ? ORDER BY id LIMIT ?"
+        )
+    };
+}
+pub(super) const LIST_AT: &str = list_query!(">=");
+pub(super) const LIST_AFTER: &str = list_query!(">");
+
 async fn list_type(
     connection: &mut SqliteConnection,
     type_name: &str,
-    prefix: &str,
-    after: &str,
+    begin: Begin<'_>,
+    end: String,
     room: usize,
-    objects: &mut Vec<ListedRow>,
-) -> Result<(), sqlx::Error> {
-    // A blob is greater than every text.
-    let query = "SELECT type, id, revision, updated_at FROM objects \
-                 WHERE deleted = 0 AND type = ? AND id > ? AND id >= ? AND id < COALESCE(?, x'') \
-                 ORDER BY id LIMIT ?";
-    let rows: Vec<ListedRow> = sqlx::query_as(query)
+) -> Result<Vec<ListedRow>, sqlx::Error> {
+    let (query, begin) = match begin {
+        Begin::At(begin) => (LIST_AT, begin),
+        Begin::After(begin) => (LIST_AFTER, begin),
+    };
+    sqlx::query_as(query)
         .bind(type_name)
-        .bind(after)
-        .bind(prefix)
-        .bind(beyond(prefix))
+        .bind(begin)
+        .bind(end)
         .bind(i64::try_from(room).expect("a little more than a thousand"))
         .fetch_all(connection)
-        .await?;
-    objects.extend(rows);
-    Ok(())
+        .await
 }
 
 pub(super) async fn active_revisions(pool: &SqlitePool) -> Result<Vec<RevisionRecord>, Error> {

@@ -139,7 +139,7 @@ fn unset(rows: usize) -> String {
     format!(
         "DELETE FROM storage WHERE rowid IN (SELECT s.rowid FROM (VALUES {}) AS v \
          CROSS JOIN storage AS s \
-         ON s.type = v.column1 AND s.id = v.column2 AND s.key = v.column3)",
+         ON s.type = v.column1 AND s.id = v.column2 AND s.key = v.column3) RETURNING type, id",
         values("(?,?,?)", rows)
     )
 }

@@ -13,6 +13,7 @@ use crate::{
 
 mod crash;
 mod damage;
+mod plans;
 mod room;
 
 const SHARDS: u16 = 8;

@@ -45,7 +45,8 @@ impl Object for Chameleon {
             misbehave(&settings.activate)?;
         }
         let written = settings.schema.unwrap_or(Self::SCHEMA);
-        let kept = match state {
+        let is_older = state.as_ref().is_some_and(|state| state.schema < written);
+        let mut kept = match state {
             Some(state) if state.schema > written => {
                 let message = format!("schema {} is later than {written}", state.schema);
                 return Err(Error::new("unknown-schema", message));
@@ -53,6 +54,10 @@ impl Object for Chameleon {
             Some(state) => read(&state.data)?,
             None => Kept::default(),
         };
+        if settings.moves && is_older {
+            context.storage().set("moved", &kept.value)?;
+            kept.value = 0;
+        }
         Ok(Self { kept, settings, born: context.random(), id: context.id().to_owned() })
     }
 

@@ -29,6 +29,9 @@ pub(crate) struct Settings {
     /// The schema that it writes; it reads older ones.
     #[serde(default)]
     pub(crate) schema: Option<u32>,
+    /// From the state of an older schema it moves the value into its storage, under `moved`.
+    #[serde(default)]
+    pub(crate) moves: bool,
 }
 
 impl Settings {
