@@ -75,7 +75,6 @@ fn main() -> anyhow::Result<()> {
         for callers in [CONNECTIONS, 1] {
             floor::measure(database(), callers, time)?.print();
         }
-        let system = System::start(database())?;
         let add = |via, objects, connections| Load {
             name: format!("`Counter.add` over {via}, {objects} objects, {connections} connections"),
             type_name: "Counter",
@@ -86,6 +85,15 @@ fn main() -> anyhow::Result<()> {
             connections,
             time,
         };
+        let named = |name: &str, load| Load { name: name.to_owned(), ..load };
+        let many = named(
+            "bare group commit behind HTTP, 64 connections",
+            add("http", OBJECTS, CONNECTIONS),
+        );
+        floor::serve(database(), &many)?.print();
+        let one = named("bare group commit behind HTTP, 1 connection", add("http", 1, 1));
+        floor::serve(database(), &one)?.print();
+        let system = System::start(database())?;
         for load in [
             add("http", OBJECTS, CONNECTIONS),
             add("grpc", OBJECTS, CONNECTIONS),

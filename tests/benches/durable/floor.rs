@@ -1,9 +1,19 @@
 //! The floor: callers in one process whose changes gather for one statement while the one before is
 //! under way, and nothing else: no objects, no sandbox, no network before it.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use anyhow::Context as _;
+use axum::{
+    Router,
+    extract::{Path, State},
+    routing::post,
+};
+use parking_lot::Mutex;
 use sqlx::{
     Connection as _, PgConnection, SqliteConnection,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
@@ -11,7 +21,10 @@ use sqlx::{
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::TaskTracker;
 
-use super::{Kind, OBJECTS, Row};
+use super::{
+    Kind, OBJECTS, Row,
+    system::{Load, bench},
+};
 
 /// A caller's change: the object, and its new value.
 type Change = (i64, i64, oneshot::Sender<()>);
@@ -23,6 +36,52 @@ enum Database {
         #[expect(dead_code, reason = "it is removed in the end")] tempfile::TempDir,
     ),
     Postgres(PgConnection),
+}
+
+/// The same behind HTTP: what answers `Counter.add` where gate and node would, for the same client.
+pub(crate) fn serve(url: Option<String>, load: &Load) -> anyhow::Result<Row> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let address = runtime.block_on(async {
+        let database = Database::open(url).await?;
+        let (sender, receiver) = mpsc::channel(1024);
+        let counters = Arc::new(Counters { values: Mutex::default(), changes: sender });
+        let add = async |State(counters): State<Arc<Counters>>, Path(id), body: String| {
+            counters.add(id, &body).await
+        };
+        let router = Router::new().route("/v1/objects/Counter/{id}/add", post(add));
+        let router = router.with_state(counters);
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+        let address = listener.local_addr()?;
+        let tasks = TaskTracker::new();
+        tasks.spawn(write(database, receiver));
+        tasks.spawn(axum::serve(listener, router).into_future());
+        anyhow::Ok(address)
+    })?;
+    bench(&format!("http://{address}"), load)
+}
+
+struct Counters {
+    values: Mutex<HashMap<String, (i64, i64)>>,
+    changes: mpsc::Sender<Change>,
+}
+
+impl Counters {
+    /// Answers the new value once it is stored.
+    async fn add(&self, id: String, by: &str) -> Result<String, axum::http::StatusCode> {
+        let by: i64 = by.trim().parse().map_err(|_| axum::http::StatusCode::BAD_REQUEST)?;
+        let (number, value) = {
+            let mut values = self.values.lock();
+            let next = i64::try_from(values.len()).unwrap_or(i64::MAX) % i64::from(OBJECTS);
+            let (number, value) = values.entry(id).or_insert((next, 0));
+            *value += by;
+            (*number, *value)
+        };
+        let (answer, answered) = oneshot::channel();
+        let gone = axum::http::StatusCode::SERVICE_UNAVAILABLE;
+        self.changes.send((number, value, answer)).await.map_err(|_| gone)?;
+        answered.await.map_err(|_| gone)?;
+        Ok(value.to_string())
+    }
 }
 
 /// So many callers, each with an object of its own, for so long. None: SQLite.
@@ -129,8 +188,8 @@ impl Database {
                 sqlx::query(update).bind(ids).bind(values).execute(connection).await?;
             }
             Self::Sqlite(connection, _) => {
-                let update = "UPDATE counters SET value = i.value ->> 1, version = version + 1 \
-                              FROM json_each(?) AS i WHERE id = i.value ->> 0";
+                let update = "UPDATE counters SET value = i.value ->> 1, version = counters.version + 1 \
+                              FROM json_each(?) AS i WHERE counters.id = i.value ->> 0";
                 let pairs: Vec<_> = ids.iter().zip(values).collect();
                 let pairs = serde_json::to_string(&pairs)?;
                 sqlx::query(update).bind(pairs).execute(connection).await?;

@@ -90,27 +90,11 @@ impl System {
 
     /// Calls for so long.
     pub(crate) fn measure(&self, load: &Load) -> anyhow::Result<Row> {
-        let mut command = Command::new(program("wasmverse"));
-        let url = if load.via == "grpc" { self.grpc } else { self.http };
-        command.args(["--url", &format!("http://{url}"), "bench", "--json", "--via", load.via]);
-        command.args(["--type", load.type_name, "--method", load.method]);
-        if load.method != "echo" {
-            command.args(["--argument", load.argument]);
-        }
-        command.args(["--objects", &load.objects.to_string()]);
-        command.args(["--connections", &load.connections.to_string()]);
-        command.args(["--duration", &format!("{}s", load.time.as_secs())]);
-        let ran = command.output()?;
-        ensure!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
-        let report: Value = serde_json::from_slice(&ran.stdout)?;
-        ensure!(report["errors"].as_object().is_some_and(serde_json::Map::is_empty), "{report}");
-        let latency = |name: &str| report["latency_us"][name].as_u64().context("a latency");
-        Ok(Row {
-            name: load.name.clone(),
-            calls_per_second: report["calls_per_second"].as_f64().context("a rate")?,
-            p50: latency("p50")?,
-            p99: latency("p99")?,
-        })
+        let url = match load.via {
+            "grpc" => format!("grpc://{}", self.grpc),
+            _ => format!("http://{}", self.http),
+        };
+        bench(&url, load)
     }
 
     /// Wakes so many objects from the store: how long the node took for each, and what of it was the
@@ -158,4 +142,28 @@ impl System {
             f64::from(objects) / elapsed.as_secs_f64(),
         ))
     }
+}
+
+/// Calls what answers at a URL for so long.
+pub(crate) fn bench(url: &str, load: &Load) -> anyhow::Result<Row> {
+    let mut command = Command::new(program("wasmverse"));
+    command.args(["--url", url, "bench", "--json", "--via", load.via]);
+    command.args(["--type", load.type_name, "--method", load.method]);
+    if load.method != "echo" {
+        command.args(["--argument", load.argument]);
+    }
+    command.args(["--objects", &load.objects.to_string()]);
+    command.args(["--connections", &load.connections.to_string()]);
+    command.args(["--duration", &format!("{}s", load.time.as_secs())]);
+    let ran = command.output()?;
+    ensure!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+    let report: Value = serde_json::from_slice(&ran.stdout)?;
+    ensure!(report["errors"].as_object().is_some_and(serde_json::Map::is_empty), "{report}");
+    let latency = |name: &str| report["latency_us"][name].as_u64().context("a latency");
+    Ok(Row {
+        name: load.name.clone(),
+        calls_per_second: report["calls_per_second"].as_f64().context("a rate")?,
+        p50: latency("p50")?,
+        p99: latency("p99")?,
+    })
 }

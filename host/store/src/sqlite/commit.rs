@@ -124,12 +124,15 @@ impl<'a> Part<'a> {
     ) -> Result<(), sqlx::Error> {
         while !rows.is_empty() {
             let weights = rows.iter().map(|row| row.state().map_or(0, |state| state.data.len()));
-            let (sql, size) = self.statements.fitting(deed, weights);
+            let (sql, size, padded) = self.statements.fitting(deed, weights);
             let (now, later) = rows.split_at(size);
             rows = later;
             let mut query = sqlx::query(AssertSqlSafe(sql));
             for row in now {
                 query = bind(query, row, self.now_micros);
+            }
+            for _ in 0..padded * deed.padding().unwrap_or_default() {
+                query = query.bind(None::<i64>);
             }
             for row in query.fetch_all(&mut *self.connection).await? {
                 let name: (&str, &str) = (row.try_get("type")?, row.try_get("id")?);

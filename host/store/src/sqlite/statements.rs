@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::prepared::{Kind, Prepared};
 
 /// Rows per statement, largest first. Few sizes, so that the prepared statements are used again.
-const SIZES: [usize; 4] = [128, 32, 8, 1];
+const SIZES: [usize; 8] = [128, 64, 32, 16, 8, 4, 2, 1];
 /// Bytes in one statement; a row with more goes alone.
 const STATEMENT_BYTES: usize = 8 << 20;
 
@@ -29,6 +29,15 @@ pub(super) enum Deed {
 }
 
 impl Deed {
+    /// Values of a row that its statement passes over: none, if it takes whole sizes only.
+    pub(super) fn padding(self) -> Option<usize> {
+        match self {
+            Self::Changed => Some(12),
+            Self::Touched => Some(5),
+            Self::New | Self::Over | Self::Set | Self::Unset => None,
+        }
+    }
+
     /// None: it is done one by one, or not at all.
     pub(super) fn of(row: &Prepared) -> Option<Self> {
         match row.kind? {
@@ -50,19 +59,28 @@ impl Statements {
         Self(texts.map(|text| SIZES.map(|rows| text(rows).into())))
     }
 
-    /// The statement for as many rows as it takes of those that weigh this much, and how many.
+    /// The statement for as many rows as it takes of those that weigh this much, how many these are,
+    /// and how many are to be filled up with [`Deed::padding`].
     pub(super) fn fitting(
         &self,
         deed: Deed,
         weights: impl Iterator<Item = usize>,
-    ) -> (Arc<str>, usize) {
+    ) -> (Arc<str>, usize, usize) {
         let mut bytes = 0;
         let within = weights.take_while(|weight| {
             bytes += weight;
             bytes <= STATEMENT_BYTES
         });
         let rows = within.take(SIZES[0]).count().max(1);
-        let fits = SIZES.iter().position(|size| *size <= rows).expect("one row always fits");
+        // Each statement is a way to the database's thread and back: rather one that is too large.
+        let (fits, taken) = match deed.padding() {
+            Some(_) => (SIZES.iter().rposition(|size| *size >= rows), rows),
+            None => {
+                let fits = SIZES.iter().position(|size| *size <= rows);
+                (fits, fits.map_or(1, |fits| SIZES[fits]))
+            }
+        };
+        let fits = fits.expect("one row fits, and no more than the largest were taken");
         let of_deed = match deed {
             Deed::New => &self.0[0],
             Deed::Changed => &self.0[1],
@@ -71,7 +89,7 @@ impl Statements {
             Deed::Set => &self.0[4],
             Deed::Unset => &self.0[5],
         };
-        (Arc::clone(&of_deed[fits]), SIZES[fits])
+        (Arc::clone(&of_deed[fits]), taken, SIZES[fits] - taken)
     }
 }
 

@@ -109,7 +109,7 @@ pub(super) async fn set_keys(
         .await?;
     while !set.is_empty() {
         let weights = set.iter().map(|(_, _, key, value)| key.len() + value.len());
-        let (sql, size) = statements.fitting(Deed::Set, weights);
+        let (sql, size, _) = statements.fitting(Deed::Set, weights);
         let mut query = sqlx::query(AssertSqlSafe(sql));
         for (type_name, id, key, value) in &set[..size] {
             query = query.bind(*type_name).bind(*id).bind(*key).bind(*value);
@@ -130,7 +130,7 @@ pub(super) async fn unset_keys(
     let mut gone: BTreeMap<(String, String), i64> = BTreeMap::new();
     while !unset.is_empty() {
         let weights = unset.iter().map(|(_, _, key)| key.len());
-        let (sql, size) = statements.fitting(Deed::Unset, weights);
+        let (sql, size, _) = statements.fitting(Deed::Unset, weights);
         let mut query = sqlx::query(AssertSqlSafe(sql));
         for (type_name, id, key) in &unset[..size] {
             query = query.bind(*type_name).bind(*id).bind(*key);
