@@ -11,7 +11,7 @@ use wasmverse_tests::{
     http::{Http, path_of},
     patience::eventually,
     postgres::Databases,
-    programs::{Process, free_address, program},
+    programs::{Process, free_address, own_address, program},
 };
 
 /// Fewer than by default: a node claims all of them each time it starts.
@@ -175,13 +175,6 @@ impl Site {
         let storage = self.read(object, "read", json!("count")).await;
         (number(&state), storage.as_i64().unwrap_or_default())
     }
-}
-
-/// An address that stays free while its node is away: nobody else has its host.
-fn own_address() -> SocketAddr {
-    let port = free_address().port();
-    let [high, low] = port.to_be_bytes();
-    SocketAddr::from(([127, 1, high, low], port))
 }
 
 /// A number that an object answered.

@@ -39,12 +39,7 @@ fn main() -> ExitCode {
     };
     wasmverse_daemon::run(NAME, &config.log.clone(), async |shutdown| {
         let listener = TcpListener::bind(&config.node.listen).await.context("failed to listen")?;
-        let opening = wasmverse_store::Config {
-            url: config.store.url.as_ref().map(|url| url.expose().to_owned()),
-            data_dir: config.store.data_dir.clone(),
-            shards: config.cluster.shards,
-            ..wasmverse_store::Config::default()
-        };
+        let opening = config.store();
         let store = async move {
             let inner = wasmverse_store::open(&opening).await?;
             Ok(Arc::new(Planted::new(inner, args.bug)) as Arc<dyn Store>)

@@ -137,6 +137,10 @@ impl Store for Planted {
         self.inner.load(object)
     }
 
+    fn settle(&self) -> Answer<'_, ()> {
+        self.inner.settle()
+    }
+
     fn claim(
         &self,
         owner: Owner,

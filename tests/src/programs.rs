@@ -3,9 +3,10 @@
 use std::{
     fs::{self, File},
     io::Read as _,
-    net::{SocketAddr, TcpListener},
+    net::{Ipv4Addr, SocketAddr, TcpListener},
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
+    sync::atomic::{AtomicU16, Ordering::Relaxed},
 };
 
 use serde_json::Value;
@@ -35,6 +36,14 @@ pub fn program(name: &str) -> PathBuf {
 /// If there is none.
 pub fn free_address() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr()).expect("a free port")
+}
+
+/// An address that stays free while nobody listens there: on a loopback address of this process's
+/// own, and not among the ports from which clients dial.
+pub fn own_address() -> SocketAddr {
+    static PORT: AtomicU16 = AtomicU16::new(10_000);
+    let host = u32::from(Ipv4Addr::new(127, 128, 0, 0)) | std::process::id() & 0x3f_ffff;
+    SocketAddr::from((Ipv4Addr::from(host), PORT.fetch_add(1, Relaxed)))
 }
 
 /// A program that runs; it is killed when dropped.

@@ -2,13 +2,10 @@
 //! is and started again, all of them processes.
 
 use std::{
-    net::{Ipv4Addr, SocketAddr},
+    net::SocketAddr,
     path::PathBuf,
     process::Command,
-    sync::{
-        Arc,
-        atomic::{AtomicU16, Ordering::Relaxed},
-    },
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -21,7 +18,7 @@ use crate::{
     cluster::keep_compiled_code,
     http::{Answer, Http, path_of},
     patience::eventually,
-    programs::{Process, program},
+    programs::{Process, own_address, program},
 };
 
 /// A gate, and where its node runs.
@@ -153,12 +150,4 @@ impl Station {
 
 async fn readiness(ops: &Http) -> Option<Answer> {
     ops.try_request(Method::GET, "/readyz", "", &[]).await.ok()
-}
-
-/// An address that stays free while nobody listens there: on a loopback address of this process's
-/// own, and not among the ports from which clients dial.
-fn own_address() -> SocketAddr {
-    static PORT: AtomicU16 = AtomicU16::new(10_000);
-    let host = u32::from(Ipv4Addr::new(127, 128, 0, 0)) | std::process::id() & 0x3f_ffff;
-    SocketAddr::from((Ipv4Addr::from(host), PORT.fetch_add(1, Relaxed)))
 }

@@ -4,7 +4,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicUsize, Ordering::Relaxed},
     },
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
@@ -48,8 +48,6 @@ pub(crate) struct Saver {
     pub(crate) waiting: Waiting,
     /// Why what was to be written last could not be.
     trouble: watch::Sender<Option<String>>,
-    /// Whether there is some.
-    is_troubled: AtomicBool,
     /// Objects that the process ended without.
     lost: AtomicUsize,
 }
@@ -210,13 +208,12 @@ impl Saver {
                 self.tell(Some(error.to_string()));
             }
             // Nothing to tell, mostly.
-            _ if self.is_troubled.load(Relaxed) => self.tell(None),
+            _ if self.trouble.borrow().is_some() => self.tell(None),
             _ => {}
         }
     }
 
     fn tell(&self, trouble: Option<String>) {
-        self.is_troubled.store(trouble.is_some(), Relaxed);
         self.trouble.send_if_modified(|known| {
             let changed = *known != trouble;
             *known = trouble;

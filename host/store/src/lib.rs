@@ -76,9 +76,7 @@ pub trait Store: Send + Sync + 'static {
 
     /// Waits until nothing can be written any more of which nobody knew whether it was
     /// ([`Error::Unknown`]): what is read afterwards stays so. [`Error::Unavailable`]: nobody knows.
-    fn settle(&self) -> Answer<'_, ()> {
-        Box::pin(std::future::ready(Ok(())))
-    }
+    fn settle(&self) -> Answer<'_, ()>;
 
     /// Takes shards for an owner: the epoch of each becomes one more than the higher of the given
     /// one and the store's, for all of them or (an error) for none. Commits of lower epochs that

@@ -35,7 +35,7 @@ impl storage::Host for Host {
 
     fn delete(&mut self, key: String) -> Answer<()> {
         self.count(1)?;
-        let answer = self.write("storage.delete", &key, None);
+        let answer = self.remove(&key);
         Ok(self.answer(answer))
     }
 
@@ -67,16 +67,15 @@ impl Host {
         if !self.storage.has_room(key, self.limits.storage_keys) {
             self.look_for_room(&writer, key).await?;
         }
-        self.write("storage.set", key, Some(value))
+        self.keep(key, Some(value))
     }
 
-    fn write(
-        &mut self,
-        function: &str,
-        key: &str,
-        value: Option<Vec<u8>>,
-    ) -> Result<(), CallError> {
-        self.writable(function, key)?;
+    fn remove(&mut self, key: &str) -> Result<(), CallError> {
+        self.writable("storage.delete", key)?;
+        self.keep(key, None)
+    }
+
+    fn keep(&mut self, key: &str, value: Option<Vec<u8>>) -> Result<(), CallError> {
         let bytes = value.as_ref().map_or(0, Vec::len);
         self.take_effect_bytes(EFFECT_BYTES + key.len() + bytes)?;
         self.storage.write(key, value.map(Bytes::from));

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use wasmverse_core::{
-    CallError, Durability, Outcome, State, TurnEnd, Version,
+    CallError, Durability, Outcome, State, StorageWrites, TurnEnd, Version,
     commit::{self, End, Fate, Step, Write},
 };
 use wasmverse_store::{self as store, Change, Commit, Expected, StateDigest};
@@ -72,12 +72,11 @@ impl Activation {
                 Step::Write(write, waiting) => {
                     let (state, digest) = taken.take().expect("a snapshot comes before the write");
                     let change = match write {
-                        Write::State => self.put(state, Durability::Durable),
+                        Write::State => self.put(state),
                         Write::StorageOnly => Change::Touch,
                     };
                     let storage = std::mem::take(&mut outcome.effects.storage);
-                    let storage = storage.into_iter().map(|(k, value)| (k.to_string(), value));
-                    let written = self.write(version, change, storage.collect(), digest);
+                    let written = self.write(version, change, storage, digest);
                     Step::End(waiting.answered(written.await))
                 }
                 Step::Erase(waiting) => Step::End(waiting.answered(self.erase().await)),
@@ -112,10 +111,21 @@ impl Activation {
     }
 
     /// A row with this state, which the running revision wrote.
-    pub(super) fn put(&self, state: State, durability: Durability) -> Change {
+    fn put(&self, state: State) -> Change {
         let awake = self.awake.as_ref().expect("a live object has an instance");
         let (encoding, revision) = (awake.revision.spec().encoding, awake.revision.number);
-        Change::Put { state: Some(state), encoding, durability, revision }
+        Change::Put { state: Some(state), encoding, durability: Durability::Durable, revision }
+    }
+
+    /// Writes this state, which the running revision wrote, and what goes with it.
+    pub(super) async fn write_state(
+        &mut self,
+        version: Option<Version>,
+        state: State,
+        storage: StorageWrites,
+    ) -> Result<(), CallError> {
+        let digest = StateDigest::of(&state);
+        self.write(version, self.put(state), storage, digest).await
     }
 
     /// A commit of this object, by this node, that leaves its storage alone.
@@ -130,10 +140,11 @@ impl Activation {
         &mut self,
         version: Option<Version>,
         change: Change,
-        storage: Vec<(String, Option<bytes::Bytes>)>,
+        storage: StorageWrites,
         digest: StateDigest,
     ) -> Result<(), CallError> {
         let expected = version.map_or(Expected::Absent, Expected::Version);
+        let storage = storage.into_iter().map(|(key, value)| (key.to_string(), value)).collect();
         let commit = Commit { storage, ..self.commit_of(expected, change) };
         wasmverse_failpoint::pass("commit-begins");
         let written = self.host.write(commit).await;

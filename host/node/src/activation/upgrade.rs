@@ -3,9 +3,8 @@
 use std::{pin::Pin, sync::Arc, time::Duration};
 
 use tokio::sync::{AcquireError, OwnedSemaphorePermit};
-use wasmverse_core::{CallError, Durability, ErrorKind, State, life::Phase};
+use wasmverse_core::{CallError, Durability, ErrorKind, State, StorageWrites, life::Phase};
 use wasmverse_engine::{Instance, Leaving};
-use wasmverse_store::StateDigest;
 
 use super::Activation;
 use crate::{deploy::unstored, known_types::Revision, rollout::Ticket};
@@ -115,9 +114,7 @@ impl Activation {
             // What it holds was acknowledged out of memory: from now on it is kept.
             let _ = self.entry.saved().await;
             let version = left.take().or(self.entry.lock().row.version);
-            let digest = StateDigest::of(&state);
-            let change = self.put(state.clone(), Durability::Durable);
-            self.write(version, change, Vec::new(), digest).await?;
+            self.write_state(version, state.clone(), StorageWrites::default()).await?;
         }
         let start = self.start(target, Some(state));
         let new = tokio::time::timeout(HAND_OVER, start).await;
@@ -156,12 +153,7 @@ impl Activation {
                 self.discard();
                 Ok(())
             }
-            Some(_) => {
-                let storage = carried.into_iter().map(|(key, value)| (key.to_string(), value));
-                let change = self.put(state.clone(), Durability::Durable);
-                let digest = StateDigest::of(state);
-                self.write(version, change, storage.collect(), digest).await
-            }
+            Some(_) => self.write_state(version, state.clone(), carried).await,
         };
         written.inspect_err(|_| self.discard())
     }

@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Instant};
 
 use wasmverse_core::{
     Activation as Activates, CallError, Caller, Durability, ErrorKind, RevisionNumber, State,
+    StorageWrites,
 };
 use wasmverse_engine::Instance;
 use wasmverse_store::{Change, StateDigest};
@@ -164,7 +165,7 @@ impl Activation {
         let (state, durability) = (Some(state.clone()), Durability::Durable);
         let change = Change::Put { state, encoding, durability, revision };
         let version = self.entry.lock().row.version;
-        self.write(version, change, Vec::new(), digest).await
+        self.write(version, change, StorageWrites::default(), digest).await
     }
 
     /// The active revision refuses the state: the one that wrote it may take it.

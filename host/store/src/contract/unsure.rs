@@ -80,6 +80,10 @@ impl Store for UnsureStore {
         self.met(self.roll(), self.inner.commit(batch)).boxed()
     }
 
+    fn settle(&self) -> Answer<'_, ()> {
+        self.inner.settle()
+    }
+
     fn claim(
         &self,
         owner: Owner,
