@@ -266,3 +266,18 @@ async fn failing_at_an_object_that_is_not_there_costs_no_instance() {
     assert_eq!(world.call(A, "value", Value::Null).await.unwrap(), json!(0));
     assert!(!world.exists(A).await);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn failing_after_a_change_of_code_costs_no_instance_either() {
+    let world = durable().await;
+    world.call(A, "add", json!(5)).await.unwrap();
+    let mut describe = durability("durable");
+    describe["schema"] = json!(2);
+    world.deploy(chameleon(&json!({ "describe": describe, "schema": 2 }))).await;
+    world.rolled_out("Chameleon").await;
+    let born = world.call(A, "born", Value::Null).await.unwrap();
+    world.call(A, "fail", json!("no")).await.unwrap_err();
+    assert_eq!(world.call(A, "born", Value::Null).await.unwrap(), born);
+    world.call(A, "add_and_fail", json!(1)).await.unwrap_err();
+    assert_eq!(world.call(A, "value", Value::Null).await.unwrap(), json!(5));
+}

@@ -174,6 +174,9 @@ impl Activation {
 
     fn take_over(&mut self, new: Instance, revision: &Arc<Revision>) -> Instance {
         let awake = self.awake.as_mut().expect("the old instance is still there");
+        // What the old instance held tells nothing of a failed turn of the new one.
+        awake.is_migrated |= awake.revision.spec().schema != revision.spec().schema;
+        awake.before = None;
         awake.revision = revision.clone();
         std::mem::replace(&mut awake.instance, new)
     }
