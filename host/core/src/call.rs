@@ -4,7 +4,11 @@ use std::{fmt, sync::Arc, time::Instant};
 
 use bytes::Bytes;
 
-use crate::{CallError, ErrorKind, ObjectId};
+use crate::{CallError, ErrorKind, ObjectId, SendNumber};
+
+/// What the keys begin with that the platform derives itself, and no other key may: where one cannot
+/// be honoured it is ignored, because nobody asked for it.
+pub const DERIVED: char = '\u{1}';
 
 /// How many objects may wait for the answer of one call.
 const CHAIN_LENGTH_MAX: u16 = 64;
@@ -31,6 +35,9 @@ pub struct Call {
 pub enum Action {
     /// Run a turn. Answered by [`Reply::Payload`].
     Invoke(Invocation),
+    /// Run the turn that a send asks for, the calling object's of that number: once, where the type is
+    /// durable. Answered by [`Reply::Payload`], also if it was run before.
+    Deliver(Invocation, SendNumber),
     /// Make it exist. Answered by [`Reply::Done`], or `already-exists`.
     Create,
     /// Remove it with all its state. Answered by [`Reply::Done`], also if there was none.
@@ -49,10 +56,17 @@ pub struct Invocation {
     pub method: Arc<str>,
     /// The argument, in the type's encoding; empty: none.
     pub payload: Bytes,
-    /// Makes it exactly once in effect.
+    /// Makes it exactly once in effect; one that begins with [`DERIVED`] is the platform's own.
     pub key: Option<Arc<str>>,
     /// Made by a read-only turn: only a read-only method may answer it.
     pub read_only: bool,
+}
+
+impl Invocation {
+    /// Whether its caller chose its key.
+    pub fn has_own_key(&self) -> bool {
+        self.key.as_ref().is_some_and(|key| !key.starts_with(DERIVED))
+    }
 }
 
 /// Who made a call.
@@ -64,6 +78,17 @@ pub enum Caller {
     Object(ObjectId),
     /// The platform itself: a reminder, `on_client_gone`, `auto_load`.
     Platform,
+}
+
+impl Caller {
+    /// Among whose keys a key of this caller is: an object has its own; all clients share one, until
+    /// they are told apart by who they are.
+    pub fn origin(&self) -> String {
+        match self {
+            Self::Object(object) => object.to_string(),
+            Self::Client(_) | Self::Platform => String::new(),
+        }
+    }
 }
 
 /// A good answer.

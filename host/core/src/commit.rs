@@ -22,10 +22,12 @@ pub enum Step<D> {
 /// What a turn changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Write {
-    /// The state, and keys of its storage if there are any.
+    /// The state, and whatever goes beside it.
     State,
-    /// Keys of its storage alone.
-    StorageOnly,
+    /// What goes beside the state, which is as it was.
+    Beside,
+    /// That it ended, and how.
+    EndOnly,
 }
 
 /// How a turn's commit ended.
@@ -58,20 +60,27 @@ pub fn begin<D>(
     before: Option<D>,
 ) -> Step<D> {
     let is_durable = durability == Durability::Durable;
-    let has_storage = !outcome.effects.storage.is_empty();
     match &outcome.end {
         TurnEnd::Trap(_) => Step::End(End { instance: Fate::Dropped, ..RELEASED }),
-        TurnEnd::Well(_) if outcome.effects.delete => Step::Erase(AwaitAnswer { is_durable }),
-        // Others have a saver, or nobody, for what memory holds.
-        TurnEnd::Well(_) | TurnEnd::Failure(_) if !is_durable || outcome.read_only => {
-            Step::End(RELEASED)
+        TurnEnd::Well(_) if outcome.effects.delete => {
+            Step::Erase(AwaitAnswer { is_durable, instance: Fate::Kept })
         }
+        // Others have a saver, or nobody, for what memory holds.
+        TurnEnd::Well(_) | TurnEnd::Failure(_) if !is_durable || outcome.read_only => match outcome
+            .is_once
+            || !outcome.effects.reminders.is_empty()
+        {
+            true => Step::Write(Write::EndOnly, AwaitAnswer { is_durable, instance: Fate::Kept }),
+            false => Step::End(RELEASED),
+        },
         TurnEnd::Well(_) => {
-            Step::Snapshot(AwaitSnapshot { committed, of: Snapshot::Changed { has_storage } })
+            let (beside, is_once) = (outcome.effects.has_stored(), outcome.is_once);
+            Step::Snapshot(AwaitSnapshot { committed, of: Snapshot::Changed { beside, is_once } })
         }
         TurnEnd::Failure(_) => {
             let committed = before.or(committed);
-            Step::Snapshot(AwaitSnapshot { committed, of: Snapshot::Failed })
+            let is_once = outcome.is_once;
+            Step::Snapshot(AwaitSnapshot { committed, of: Snapshot::Failed { is_once } })
         }
     }
 }
@@ -86,9 +95,9 @@ pub struct AwaitSnapshot<D> {
 #[derive(Debug)]
 enum Snapshot {
     /// Of a turn that ended well: what it changed is to be stored.
-    Changed { has_storage: bool },
+    Changed { beside: bool, is_once: bool },
     /// Of a turn that failed: what it changed is to be undone.
-    Failed,
+    Failed { is_once: bool },
 }
 
 impl<D: PartialEq> AwaitSnapshot<D> {
@@ -100,16 +109,23 @@ impl<D: PartialEq> AwaitSnapshot<D> {
             (Snapshot::Changed { .. }, Err(error)) => {
                 Step::End(End { released: Err(error), instance: Fate::Dropped })
             }
-            (Snapshot::Changed { has_storage }, Ok(digest)) => {
-                let answer = AwaitAnswer { is_durable: true };
-                match (is_same(&digest), has_storage) {
-                    (true, false) => Step::End(RELEASED),
-                    (true, true) => Step::Write(Write::StorageOnly, answer),
-                    (false, _) => Step::Write(Write::State, answer),
+            (Snapshot::Changed { beside, is_once }, Ok(digest)) => {
+                let answer = AwaitAnswer { is_durable: true, instance: Fate::Kept };
+                match (is_same(&digest), beside, is_once) {
+                    (true, false, false) => Step::End(RELEASED),
+                    (true, false, true) => Step::Write(Write::EndOnly, answer),
+                    (true, true, _) => Step::Write(Write::Beside, answer),
+                    (false, ..) => Step::Write(Write::State, answer),
                 }
             }
-            (Snapshot::Failed, Ok(digest)) if is_same(&digest) => Step::End(RELEASED),
-            (Snapshot::Failed, _) => Step::End(End { instance: Fate::Dropped, ..RELEASED }),
+            (Snapshot::Failed { is_once }, snapshot) => {
+                let is_same = snapshot.is_ok_and(|digest| is_same(&digest));
+                let instance = if is_same { Fate::Kept } else { Fate::Dropped };
+                match is_once {
+                    true => Step::Write(Write::EndOnly, AwaitAnswer { is_durable: true, instance }),
+                    false => Step::End(End { instance, ..RELEASED }),
+                }
+            }
         }
     }
 }
@@ -118,6 +134,8 @@ impl<D: PartialEq> AwaitSnapshot<D> {
 #[derive(Debug)]
 pub struct AwaitAnswer {
     is_durable: bool,
+    /// If all goes well.
+    instance: Fate,
 }
 
 impl AwaitAnswer {
@@ -126,7 +144,7 @@ impl AwaitAnswer {
         let instance = match &stored {
             // Turns before this one were acknowledged out of the memory of other objects.
             Err(_) if self.is_durable => Fate::Dropped,
-            Ok(()) | Err(_) => Fate::Kept,
+            Ok(()) | Err(_) => self.instance,
         };
         End { released: stored, instance }
     }

@@ -15,6 +15,8 @@ pub struct Effects {
     pub pushes: Vec<Push>,
     /// Keys of its storage: the new value, or none where the key is removed.
     pub storage: StorageWrites,
+    /// Its reminders.
+    pub reminders: ReminderChanges,
     /// The object deletes itself.
     pub delete: bool,
 }
@@ -22,12 +24,37 @@ pub struct Effects {
 impl Effects {
     /// Whether there is nothing to let out or to keep.
     pub fn is_empty(&self) -> bool {
-        self.sends.is_empty() && self.pushes.is_empty() && self.storage.is_empty() && !self.delete
+        self.sends.is_empty()
+            && self.pushes.is_empty()
+            && self.storage.is_empty()
+            && self.reminders.is_empty()
+            && !self.delete
+    }
+
+    /// Whether there is something that is stored with the turn, beside the state.
+    pub fn has_stored(&self) -> bool {
+        !self.storage.is_empty() || !self.sends.is_empty() || !self.reminders.is_empty()
     }
 }
 
 /// What is written to an object's keyed storage: new values, or none where a key is removed.
 pub type StorageWrites = BTreeMap<Arc<str>, Option<Bytes>>;
+
+/// What is changed about an object's reminders, by their names: set anew, or cancelled.
+pub type ReminderChanges = BTreeMap<Arc<str>, Option<Reminder>>;
+
+/// A call of an object to itself at a later time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reminder {
+    /// When it fires, in the words in which it was set ([`When`](crate::When)).
+    pub when: Arc<str>,
+    /// The method that it calls.
+    pub method: Arc<str>,
+    /// The argument of that call.
+    pub payload: Bytes,
+    /// When it fires next, in microseconds since 1970.
+    pub due_micros: i64,
+}
 
 /// A one-way call.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,6 +107,9 @@ pub struct Outcome {
     pub effects: Effects,
     /// The method was read-only.
     pub read_only: bool,
+    /// That it ended, and how, is stored, whatever else it did: a result is kept under its key, a send
+    /// has arrived, a reminder has fired.
+    pub is_once: bool,
 }
 
 impl Outcome {
@@ -87,7 +117,20 @@ impl Outcome {
     /// anything out.
     pub fn new(end: TurnEnd, effects: Effects, read_only: bool) -> Self {
         let out = matches!(end, TurnEnd::Well(_)) && !read_only;
-        Self { end, effects: if out { effects } else { Effects::default() }, read_only }
+        let effects = if out { effects } else { Effects::default() };
+        Self { end, effects, read_only, is_once: false }
+    }
+
+    /// The same of a turn that is to be run once. `passed_on`: the failure that it answers is the
+    /// platform's, which another call may not meet.
+    #[must_use]
+    pub fn once(mut self, passed_on: bool) -> Self {
+        self.is_once = match &self.end {
+            TurnEnd::Well(_) => true,
+            TurnEnd::Failure(_) => !passed_on,
+            TurnEnd::Trap(_) => false,
+        };
+        self
     }
 
     /// Whether the object exists from now on because of it: a write turn was completed.
@@ -125,6 +168,15 @@ mod tests {
                 assert_eq!(outcome.completes_a_write(), well);
             }
         }
+    }
+
+    #[test]
+    fn what_is_run_once_is_so_with_its_own_failure_and_not_with_another_ones() {
+        let once = |end, passed_on| Outcome::new(end, effects(), false).once(passed_on).is_once;
+        assert!(once(TurnEnd::Well(Bytes::new()), false));
+        assert!(once(TurnEnd::Failure(error()), false));
+        assert!(!once(TurnEnd::Failure(error()), true));
+        assert!(!once(TurnEnd::Trap(error()), false));
     }
 
     #[test]

@@ -286,7 +286,7 @@ fn a_failed_turn_that_changed_nothing_keeps_an_object_that_was_never_committed()
 fn storage_alone_leaves_the_state_alone() {
     let step = begin(&outcome(Turn::Counts, 7), Durability::Durable, Some(7), None);
     let Step::Snapshot(waiting) = step else { panic!("{step:?}") };
-    assert!(matches!(waiting.took(Ok(7)), Step::Write(Write::StorageOnly, _)));
+    assert!(matches!(waiting.took(Ok(7)), Step::Write(Write::Beside, _)));
 }
 
 #[test]
