@@ -1,5 +1,5 @@
-//! The floor under durable turns: what a batch of commits costs when nothing else is done, bare and
-//! through the store.
+//! The floor under durable turns: what a batch of commits costs when nothing else is done, and what
+//! goes with them beside their rows costs more.
 //!
 //! PostgreSQL is measured if `WASMVERSE_TEST_POSTGRES` names an empty database of a server.
 
@@ -11,11 +11,16 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bytes::Bytes;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use futures_util::future::join_all;
 use tokio::runtime::Runtime;
-use wasmverse_core::{Durability, Encoding, Epoch, ObjectId, RevisionNumber, ShardId, State};
-use wasmverse_store::{Change, Commit, Config, Expected, Owner, Store};
+use wasmverse_core::{
+    Durability, Encoding, Epoch, ObjectId, RevisionNumber, SendNumber, ShardId, State,
+};
+use wasmverse_store::{
+    Change, Commit, Config, Effect, Expected, KeptResult, NewSend, Owner, ResultKey, SendId, Store,
+};
 
 const SHARDS: u16 = 8192;
 const OBJECTS: usize = 10_000;
@@ -50,6 +55,7 @@ fn row(n: usize, epoch: Epoch) -> Commit {
             revision: RevisionNumber(1),
         },
         storage: Vec::new(),
+        effects: Vec::new(),
     }
 }
 
@@ -70,6 +76,76 @@ fn batches(criterion: &mut Criterion, runtime: &Runtime, opened: &Opened) {
         });
     }
     group.finish();
+}
+
+/// What goes with each row of a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Beside {
+    Nothing,
+    /// The result of a keyed call.
+    Result,
+    /// A send, and the arrival of one that the batch before has sent.
+    Send,
+}
+
+/// One caller with batches of so many rows of 1 KiB, and what goes with them.
+fn effects(criterion: &mut Criterion, runtime: &Runtime, opened: &Opened) {
+    let mut group = criterion.benchmark_group(format!("{}/effects", opened.name));
+    group.measurement_time(Duration::from_secs(5)).sample_size(20);
+    for rows in [64, 512] {
+        group.throughput(Throughput::Elements(u64::try_from(rows).unwrap()));
+        for beside in [Beside::Nothing, Beside::Result, Beside::Send] {
+            let name = format!("{beside:?}").to_lowercase();
+            group.bench_function(BenchmarkId::new(name, rows), |bencher| {
+                let (mut next, mut sent) = (0, Vec::new());
+                bencher.iter(|| {
+                    let mut batch: Vec<Commit> =
+                        (next..next + rows).map(|n| row(n, opened.epoch)).collect();
+                    let mut arrived = std::mem::take(&mut sent).into_iter();
+                    for (n, row) in batch.iter_mut().enumerate() {
+                        match beside {
+                            Beside::Nothing => {}
+                            Beside::Result => row.effects.push(result(next + n)),
+                            Beside::Send => {
+                                row.effects.push(send(next + n));
+                                row.effects.extend(arrived.next().map(Effect::Arrived));
+                            }
+                        }
+                    }
+                    next += rows;
+                    let from: Vec<_> =
+                        batch.iter().map(|row| (row.shard, row.object.clone())).collect();
+                    let answers = runtime.block_on(opened.store.commit(batch)).unwrap();
+                    if beside == Beside::Send {
+                        let sends = from.into_iter().zip(answers).map(|((shard, from), answer)| {
+                            let number = SendNumber { version: answer.unwrap(), place: 0 };
+                            SendId { shard, from, number }
+                        });
+                        sent.extend(sends);
+                    } else {
+                        assert!(black_box(answers).iter().all(Result::is_ok));
+                    }
+                });
+            });
+        }
+    }
+    group.finish();
+}
+
+fn result(n: usize) -> Effect {
+    // Keys are scattered, as those of clients are.
+    let scattered = (n as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let key = format!("{scattered:016x}-{:016x}", now.as_nanos());
+    let key = ResultKey { origin: "user/somebody".to_owned(), key };
+    let answer = Bytes::from_static(br#"{"value":1234,"at":"2026-01-01T00:00:00Z"}"#);
+    Effect::Result(KeptResult { key, asked: [7; 16], answer })
+}
+
+fn send(n: usize) -> Effect {
+    let to = ObjectId::parse("Bench", &((n + 17) % OBJECTS).to_string()).unwrap();
+    let payload = Bytes::from_static(br#"{"order":"4711","items":[{"sku":"a","count":2}]}"#);
+    Effect::Send(NewSend { to, method: "take_order".into(), payload })
 }
 
 /// So many callers, each with one row at a time, as objects have: what group commit makes of them.
@@ -108,6 +184,7 @@ fn commits(criterion: &mut Criterion) {
     }
     for opened in &stores {
         batches(criterion, &runtime, opened);
+        effects(criterion, &runtime, opened);
         callers(criterion, &runtime, opened);
         runtime.block_on(opened.store.close()).unwrap();
     }

@@ -6,7 +6,7 @@ use wasmverse_core::{
     Durability, Encoding, Epoch, ObjectId, RevisionNumber, ShardId, State, Version,
 };
 
-use crate::Error;
+use crate::Effect;
 
 /// The longest key of keyed storage, in bytes: what fits into an index of every database.
 pub const STORAGE_KEY_BYTES_MAX: usize = 1024;
@@ -28,6 +28,8 @@ pub struct Commit {
     /// Keys of its storage and what they hold from now on; none: nothing. Each key at most once.
     /// A delete takes all keys with it, whatever stands here.
     pub storage: Vec<(String, Option<Bytes>)>,
+    /// What goes with it, beside the row.
+    pub effects: Vec<Effect>,
 }
 
 /// What a row must be, to be changed; if it is not: [`Error::Conflict`].
@@ -59,9 +61,13 @@ pub enum Change {
     /// It stays as it is but for its version; what changes is storage. There must be one: with
     /// [`Expected::Any`] and no row, and always with [`Expected::Absent`], it is a conflict.
     Touch,
-    /// State and storage are gone; the version lives on. If there is none, and none is expected,
-    /// nothing is written, and the answer is version 0.
+    /// State, storage and reminders are gone; the version lives on. If there is none, and none is
+    /// expected, nothing is written, and the answer is version 0; but with a send among the effects
+    /// a tombstone is made, whose version numbers it.
     Delete,
+    /// It stays as it is, and so does its version: what is to be written are the effects, and none
+    /// of them is a send. Whatever is expected; the answer is version 0.
+    Nothing,
 }
 
 /// Who claims shards.
@@ -105,39 +111,13 @@ impl Commit {
     pub(crate) fn bytes(&self) -> usize {
         let state = match &self.change {
             Change::Put { state, .. } => state.as_ref().map_or(0, |state| state.data.len()),
-            Change::Touch | Change::Delete => 0,
+            Change::Touch | Change::Delete | Change::Nothing => 0,
         };
-        let values = self.storage.iter();
-        state
-            + values
-                .map(|(key, value)| key.len() + value.as_ref().map_or(0, Bytes::len))
-                .sum::<usize>()
-    }
-
-    /// Whether no store would ever take it.
-    pub(crate) fn check(&self) -> Result<(), Error> {
-        let mut seen = std::collections::HashSet::with_capacity(self.storage.len());
-        for (key, _) in &self.storage {
-            check_key(key)?;
-            if !seen.insert(key) {
-                return Err(Error::Refused(format!("the key `{}` twice", key.escape_debug())));
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Whether a key is one.
-pub(crate) fn check_key(key: &str) -> Result<(), Error> {
-    if key.len() > STORAGE_KEY_BYTES_MAX {
-        let length = key.len();
-        return Err(Error::Refused(format!(
-            "a storage key of {length} bytes: {STORAGE_KEY_BYTES_MAX} is the most"
-        )));
-    }
-    match key.contains('\0') {
-        true => Err(Error::Refused("a storage key with a zero byte".to_owned())),
-        false => Ok(()),
+        let held = |(key, value): &(String, Option<Bytes>)| {
+            key.len() + value.as_ref().map_or(0, Bytes::len)
+        };
+        let storage: usize = self.storage.iter().map(held).sum();
+        state + storage + self.effects.iter().map(Effect::bytes).sum::<usize>()
     }
 }
 

@@ -3,17 +3,27 @@
 //! Named cases for what is easily got wrong, and random histories held against a model. Violations
 //! are values, not panics: the suite is run against stores that are broken on purpose, too.
 
+mod beside;
+mod beside_pages;
 mod commits;
+mod dead_letters;
 mod dice;
 mod dumps;
+mod effects;
 mod fences;
 mod history;
 mod lists;
 mod model;
 mod objects;
+mod random_effects;
+mod random_reads;
 mod random_rows;
+mod reminders;
+mod results;
 mod revisions;
+mod sends;
 mod storage;
+mod unknown;
 mod unsure;
 
 use std::{fmt, sync::Arc};
@@ -95,6 +105,11 @@ pub async fn check_cases(subject: &dyn Subject) -> Verdict {
         ("object", objects::CASES),
         ("commit", commits::CASES),
         ("storage", storage::CASES),
+        ("result", results::CASES),
+        ("send", sends::CASES),
+        ("letter", dead_letters::CASES),
+        ("reminder", reminders::CASES),
+        ("beside", beside_pages::CASES),
         ("fence", fences::CASES),
         ("list", lists::CASES),
         ("type", revisions::CASES),
@@ -145,6 +160,14 @@ async fn closes(store: &dyn Store) -> Verdict {
         store.list(None, "", None, 1).await.err(),
         store.active_revisions().await.err(),
         store.status().await.err(),
+        store.result(&object, &effects::key("", "k")).await.err(),
+        store.result_keys(&object, 1).await.err(),
+        store.forget_results(std::time::Duration::ZERO).await.err(),
+        store.sends(effects::EVERYWHERE, None, 1).await.err(),
+        store.reminders(&object).await.err(),
+        store.due(effects::EVERYWHERE, 0, None, 1).await.err(),
+        store.dead_letters(None, 0, 1).await.err(),
+        store.dead_letter(1).await.err(),
     ] {
         ensure!(matches!(answer, Some(Error::Unavailable(_))), "a closed store answers {answer:?}");
     }
@@ -163,6 +186,14 @@ fn owner(incarnation: &str) -> Owner {
 async fn claim_shard(store: &dyn Store) -> Verdict {
     let claimed = store.claim(owner("suite"), vec![(SHARD, Epoch(0))]).await?;
     ensure!(claimed == [(SHARD, EPOCH)], "the first claim gets {claimed:?}");
+    Ok(())
+}
+
+/// Claims others, whose epoch is the same then.
+async fn claim_shards(store: &dyn Store, shards: &[ShardId]) -> Verdict {
+    let wanted = shards.iter().map(|shard| (*shard, Epoch(0))).collect();
+    let claimed = store.claim(owner("suite"), wanted).await?;
+    ensure!(claimed.iter().all(|(_, epoch)| *epoch == EPOCH), "the first claim gets {claimed:?}");
     Ok(())
 }
 
@@ -189,6 +220,7 @@ fn put_state(
             revision: RevisionNumber(1),
         },
         storage: Vec::new(),
+        effects: Vec::new(),
     }
 }
 

@@ -1,11 +1,15 @@
 //! All that a store holds, record by record, to be looked over or carried to another database.
 
+pub(crate) mod batch;
+pub(crate) mod effect_tables;
+mod effects;
 mod lines;
 pub(crate) mod tables;
 mod verify;
 
 use serde::{Deserialize, Serialize};
 
+pub use effects::{DeadLetterRecord, ReminderRecord, ResultRecord, SendRecord};
 pub use lines::{export, import};
 pub use verify::verify;
 
@@ -25,6 +29,14 @@ pub enum Record {
     Object(ObjectRecord),
     /// A key of an object's storage.
     Storage(StorageRecord),
+    /// What a keyed call was answered.
+    Result(ResultRecord),
+    /// A send that has not arrived.
+    Send(SendRecord),
+    /// A reminder.
+    Reminder(ReminderRecord),
+    /// A send or a firing that was given up.
+    DeadLetter(DeadLetterRecord),
     /// There is no more; the last record, and once: a dump without it was cut short.
     End,
 }
@@ -150,6 +162,14 @@ pub struct Status {
     pub objects: Vec<(String, u64)>,
     /// How many keys their storages have.
     pub storage_keys: u64,
+    /// How many results of keyed calls are kept.
+    pub results: u64,
+    /// How many sends have not arrived.
+    pub sends: u64,
+    /// How many reminders are set.
+    pub reminders: u64,
+    /// How many sends and firings were given up, and wait for somebody to look at them.
+    pub dead_letters: u64,
     /// What the database takes, in bytes.
     pub bytes: u64,
 }

@@ -13,6 +13,9 @@ pub enum Error {
     /// again.
     #[error("the shard of {0} was claimed by another")]
     Fenced(String),
+    /// What is to be done once was done before: a send that has arrived, a firing that has fired.
+    #[error("it was done before: {0}")]
+    Repeated(String),
     /// The store will never take this: it is too large, or breaks a rule of the database.
     #[error("the store refuses it: {0}")]
     Refused(String),

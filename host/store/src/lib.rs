@@ -9,15 +9,20 @@ mod commit;
 mod components;
 pub mod contract;
 pub mod dump;
+mod effect;
 mod error;
 mod group;
+mod limits;
 mod metrics;
 mod open;
+mod pass_on;
 pub mod postgres;
 mod prepared;
 mod records;
 mod rows;
 pub mod sqlite;
+
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -25,9 +30,18 @@ use tokio::sync::mpsc;
 use wasmverse_core::{Epoch, ObjectId, RevisionNumber, ShardId, TypeName, Version};
 
 pub use commit::{Change, Claimed, Commit, Expected, Owner, STORAGE_KEY_BYTES_MAX, StateDigest};
+pub use effect::{
+    DeadLetter, DeadSource, Effect, KeptResult, NewReminder, NewSend, ResultKey, SendId, Shards,
+    StoredReminder, StoredSend,
+};
 pub use error::Error;
 pub use open::{Config, Location, exists, locate, open};
+#[doc(hidden)]
+pub use pass_on::names;
 pub use records::{NewRevision, Page, RevisionRecord, StoragePage, StoredObject, StoredSummary};
+
+/// The most keys of results that are answered at once.
+pub const RESULT_KEYS_MAX: u32 = 100_000;
 
 /// What every method of a store answers.
 pub type Answer<'a, T> = BoxFuture<'a, Result<T, Error>>;
@@ -68,7 +82,8 @@ pub trait Store: Send + Sync + 'static {
 
     /// Writes what turns changed, each row whole or not at all. Each answers for itself, in order:
     /// its new version, or why not ([`Error::Fenced`]: the shard was claimed with a higher epoch;
-    /// [`Error::Conflict`]: the row is not as expected; [`Error::Refused`]: it cannot be stored).
+    /// [`Error::Conflict`]: the row is not as expected; [`Error::Repeated`]: an effect was had
+    /// before; [`Error::Refused`]: it cannot be stored).
     /// An object may stand in a batch more than once, and sees its rows in order. The outer error
     /// means that nothing was written, or ([`Error::Unknown`]) that nobody knows; where a large
     /// batch was written in parts, rows answer so for themselves.
@@ -106,6 +121,58 @@ pub trait Store: Send + Sync + 'static {
         after: Option<&str>,
         limit: u32,
     ) -> Answer<'_, StoragePage>;
+
+    /// What a keyed call of an object was answered; none: it was never answered, or so long ago that
+    /// it is forgotten.
+    fn result(&self, object: &ObjectId, key: &ResultKey) -> Answer<'_, Option<KeptResult>>;
+
+    /// The keys under which results of an object are kept, in no order, and whether these are all: at
+    /// most `limit` or [`RESULT_KEYS_MAX`].
+    fn result_keys(&self, object: &ObjectId, limit: u32) -> Answer<'_, (Vec<ResultKey>, bool)>;
+
+    /// Forgets results that are older than `kept`, many at once and without looking for them, in a
+    /// few steps per `kept`: to be called far more often. None is forgotten that may have been kept
+    /// since the oldest send that is in an outbox left, or the oldest reminder that waits was due.
+    /// Answers whether a step was made.
+    fn forget_results(&self, kept: Duration) -> Answer<'_, bool>;
+
+    /// Sends in the outboxes of objects of these shards, by shard, sender (type and id as bytes) and
+    /// number, after `after`: at most `limit` or [`LIST_LIMIT_MAX`], and not much more than
+    /// [`STORAGE_PAGE_BYTES`] of payloads, but at least one.
+    fn sends(
+        &self,
+        shards: Shards,
+        after: Option<&SendId>,
+        limit: u32,
+    ) -> Answer<'_, Vec<StoredSend>>;
+
+    /// The reminders of an object, by name as bytes.
+    fn reminders(&self, object: &ObjectId) -> Answer<'_, Vec<StoredReminder>>;
+
+    /// Reminders of objects of these shards that are due until a time, in microseconds since 1970, by
+    /// due time, object (type and id as bytes) and name, after `after` (which need not be there any
+    /// more): at most `limit` or [`LIST_LIMIT_MAX`], and not much more than [`STORAGE_PAGE_BYTES`] of
+    /// payloads, but at least one.
+    fn due(
+        &self,
+        shards: Shards,
+        until_micros: i64,
+        after: Option<&StoredReminder>,
+        limit: u32,
+    ) -> Answer<'_, Vec<StoredReminder>>;
+
+    /// Dead letters, of this object or of all, by number, after `after`: at most `limit` or
+    /// [`LIST_LIMIT_MAX`], and not much more than [`STORAGE_PAGE_BYTES`] of payloads, but at least
+    /// one.
+    fn dead_letters(
+        &self,
+        from: Option<&ObjectId>,
+        after: u64,
+        limit: u32,
+    ) -> Answer<'_, Vec<DeadLetter>>;
+
+    /// One dead letter.
+    fn dead_letter(&self, number: u64) -> Answer<'_, Option<DeadLetter>>;
 
     /// What the store is and holds, in numbers.
     fn status(&self) -> Answer<'_, dump::Status>;

@@ -46,6 +46,7 @@ pub(crate) fn failed(error: &Error) {
         Error::NotFound(_) => "not-found",
         Error::Conflict(_) => "conflict",
         Error::Fenced(_) => "fenced",
+        Error::Repeated(_) => "repeated",
         Error::Refused(_) => "refused",
         Error::Unavailable(_) => "unavailable",
         Error::Unknown(_) => "unknown",

@@ -6,18 +6,26 @@
 
 mod commit;
 mod connections;
+mod dead_letters;
 mod doubt;
 mod dump;
+mod effects;
 mod failure;
 mod jsonb;
 mod open;
+mod outbox;
 mod pool;
 mod reads;
+mod reminders;
+mod results;
 mod revisions;
 mod rows;
 mod writer;
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
@@ -26,8 +34,8 @@ use tokio_util::task::TaskTracker;
 use wasmverse_core::{Epoch, ObjectId, RevisionNumber, ShardId, TypeName, Version};
 
 use crate::{
-    Answer, Claimed, Commit, Error, NewRevision, Owner, Page, RevisionRecord, StoragePage, Store,
-    StoredObject,
+    Answer, Claimed, Commit, DeadLetter, Error, KeptResult, NewRevision, Owner, Page, ResultKey,
+    RevisionRecord, SendId, Shards, StoragePage, Store, StoredObject, StoredReminder, StoredSend,
     claim::Wanted,
     components,
     dump::{Record, Status},
@@ -231,6 +239,70 @@ impl Store for PostgresStore {
             limit,
         };
         self.connections.read(wanted, |c, wanted| reads::scan(c, wanted).boxed())
+    }
+
+    fn result(&self, object: &ObjectId, key: &ResultKey) -> Answer<'_, Option<KeptResult>> {
+        let wanted = (object.clone(), key.clone());
+        self.connections.read(wanted, |c, wanted| results::get(c, wanted).boxed())
+    }
+
+    fn result_keys(&self, object: &ObjectId, limit: u32) -> Answer<'_, (Vec<ResultKey>, bool)> {
+        let wanted = (object.clone(), limit);
+        self.connections.read(wanted, |c, wanted| results::keys(c, wanted).boxed())
+    }
+
+    fn forget_results(&self, kept: Duration) -> Answer<'_, bool> {
+        async move {
+            let forgot = self.connections.write(&kept, |c, kept| results::forget(c, kept).boxed());
+            forgot.await.inspect_err(metrics::failed)
+        }
+        .boxed()
+    }
+
+    fn sends(
+        &self,
+        shards: Shards,
+        after: Option<&SendId>,
+        limit: u32,
+    ) -> Answer<'_, Vec<StoredSend>> {
+        let wanted = outbox::Sends { shards, after: after.cloned(), limit };
+        self.connections.read(wanted, |c, wanted| outbox::sends(c, wanted).boxed())
+    }
+
+    fn reminders(&self, object: &ObjectId) -> Answer<'_, Vec<StoredReminder>> {
+        self.connections.read(object.clone(), |c, object| reminders::of_object(c, object).boxed())
+    }
+
+    fn due(
+        &self,
+        shards: Shards,
+        until_micros: i64,
+        after: Option<&StoredReminder>,
+        limit: u32,
+    ) -> Answer<'_, Vec<StoredReminder>> {
+        let wanted = reminders::Due { shards, until_micros, after: after.cloned(), limit };
+        self.connections.read(wanted, |c, wanted| reminders::due(c, wanted).boxed())
+    }
+
+    fn dead_letters(
+        &self,
+        from: Option<&ObjectId>,
+        after: u64,
+        limit: u32,
+    ) -> Answer<'_, Vec<DeadLetter>> {
+        let wanted = dead_letters::Letters { from: from.cloned(), after, limit };
+        self.connections.read(wanted, |c, wanted| dead_letters::page(c, wanted).boxed())
+    }
+
+    fn dead_letter(&self, number: u64) -> Answer<'_, Option<DeadLetter>> {
+        async move {
+            let Some(after) = number.checked_sub(1) else { return Ok(None) };
+            let wanted = dead_letters::Letters { from: None, after, limit: 1 };
+            let page =
+                self.connections.read(wanted, |c, wanted| dead_letters::page(c, wanted).boxed());
+            Ok(page.await?.pop().filter(|letter| letter.number == number))
+        }
+        .boxed()
     }
 
     fn status(&self) -> Answer<'_, Status> {

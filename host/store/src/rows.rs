@@ -1,5 +1,8 @@
 //! Rows as both databases give them, and what they mean. Numbers are signed and of 64 bits in both.
 
+pub(crate) mod cursors;
+pub(crate) mod effects;
+
 use bytes::Bytes;
 use sqlx::FromRow;
 use wasmverse_core::{Epoch, ObjectId, RevisionNumber, ShardId, State, TypeName, Version};

@@ -6,17 +6,26 @@
 
 mod claims;
 mod commit;
+mod dead_letters;
 mod dump;
+mod effects;
 mod failure;
 mod lock;
 mod open;
+mod outbox;
 mod reads;
+mod reminders;
+mod results;
 mod revisions;
 mod statements;
 mod storage;
+mod work;
 mod writer;
 
-use std::{path::PathBuf, time::Instant};
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
@@ -26,15 +35,15 @@ use tokio_util::task::TaskTracker;
 use wasmverse_core::{Epoch, ObjectId, RevisionNumber, ShardId, TypeName, Version};
 
 use crate::{
-    Answer, Claimed, Commit, Error, NewRevision, Owner, Page, RevisionRecord, StoragePage, Store,
-    StoredObject,
+    Answer, Claimed, Commit, DeadLetter, Error, KeptResult, NewRevision, Owner, Page, ResultKey,
+    RevisionRecord, SendId, Shards, StoragePage, Store, StoredObject, StoredReminder, StoredSend,
     claim::Wanted,
     components,
     dump::{Record, Status},
     metrics,
     prepared::{Prepared, is_json},
 };
-use writer::{Command, Done, Work};
+use work::{Command, Done, Work};
 
 /// Writes that may wait for the writer; beyond that callers wait to be let in.
 const QUEUE_LENGTH: usize = 1024;
@@ -217,6 +226,89 @@ impl Store for SqliteStore {
         async move {
             let page = storage::scan(&self.reads, &object, &prefix, after.as_deref(), limit).await;
             page.inspect_err(metrics::failed)
+        }
+        .boxed()
+    }
+
+    fn result(&self, object: &ObjectId, key: &ResultKey) -> Answer<'_, Option<KeptResult>> {
+        let (object, key) = (object.clone(), key.clone());
+        async move { results::get(&self.reads, &object, key).await.inspect_err(metrics::failed) }
+            .boxed()
+    }
+
+    fn result_keys(&self, object: &ObjectId, limit: u32) -> Answer<'_, (Vec<ResultKey>, bool)> {
+        let object = object.clone();
+        async move { results::keys(&self.reads, &object, limit).await.inspect_err(metrics::failed) }
+            .boxed()
+    }
+
+    fn forget_results(&self, kept: Duration) -> Answer<'_, bool> {
+        async move {
+            let kept = i64::try_from(kept.as_micros()).unwrap_or(i64::MAX);
+            let can = results::can_forget(&self.reads, kept, writer::now_micros()).await;
+            if !can.inspect_err(metrics::failed)? {
+                return Ok(false);
+            }
+            Ok(self.write(Work::ForgetResults(kept)).await?.forgot())
+        }
+        .boxed()
+    }
+
+    fn sends(
+        &self,
+        shards: Shards,
+        after: Option<&SendId>,
+        limit: u32,
+    ) -> Answer<'_, Vec<StoredSend>> {
+        let after = after.cloned();
+        async move {
+            let page = outbox::sends(&self.reads, &shards, after.as_ref(), limit).await;
+            page.inspect_err(metrics::failed)
+        }
+        .boxed()
+    }
+
+    fn reminders(&self, object: &ObjectId) -> Answer<'_, Vec<StoredReminder>> {
+        let object = object.clone();
+        async move { reminders::of_object(&self.reads, &object).await.inspect_err(metrics::failed) }
+            .boxed()
+    }
+
+    fn due(
+        &self,
+        shards: Shards,
+        until_micros: i64,
+        after: Option<&StoredReminder>,
+        limit: u32,
+    ) -> Answer<'_, Vec<StoredReminder>> {
+        let after = after.cloned();
+        async move {
+            let page = reminders::due(&self.reads, &shards, until_micros, after.as_ref(), limit);
+            page.await.inspect_err(metrics::failed)
+        }
+        .boxed()
+    }
+
+    fn dead_letters(
+        &self,
+        from: Option<&ObjectId>,
+        after: u64,
+        limit: u32,
+    ) -> Answer<'_, Vec<DeadLetter>> {
+        let from = from.cloned();
+        async move {
+            let page = dead_letters::page(&self.reads, from.as_ref(), after, limit).await;
+            page.inspect_err(metrics::failed)
+        }
+        .boxed()
+    }
+
+    fn dead_letter(&self, number: u64) -> Answer<'_, Option<DeadLetter>> {
+        async move {
+            let Some(before) = number.checked_sub(1) else { return Ok(None) };
+            let page = dead_letters::page(&self.reads, None, before, 1).await;
+            let letter = page.inspect_err(metrics::failed)?.pop();
+            Ok(letter.filter(|letter| letter.number == number))
         }
         .boxed()
     }

@@ -1,70 +1,28 @@
 //! A checker proves itself: stores that are broken on purpose are found out.
 
+mod beside;
+mod fault;
 mod overlay;
 
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use bytes::Bytes;
 use futures_util::{FutureExt as _, future::BoxFuture};
-use tokio::sync::mpsc;
-use wasmverse_core::{Epoch, ObjectId, RevisionNumber, ShardId, State, TypeName, Version};
+use wasmverse_core::{Epoch, ObjectId, ShardId, State, TypeName, Version};
 
 use super::{Subject, check_cases, check_histories};
 use crate::{
-    Answer, Change, Claimed, Commit, Error, Expected, NewRevision, Owner, Page, RevisionRecord,
-    StoragePage, Store, StoredObject,
-    dump::{Record, Status},
+    Answer, Change, Commit, Error, Expected, KeptResult, NewRevision, Owner, Page, ResultKey,
+    RevisionRecord, SendId, Shards, StoragePage, Store, StoredObject, StoredReminder, StoredSend,
     sqlite::{Place, SqliteStore},
 };
+use beside::Spoilt;
+use fault::Fault;
 use overlay::Overlay;
-
-/// What a store does wrong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fault {
-    Nothing,
-    /// Of every eleven rows one is answered and not saved.
-    DropsSaves,
-    /// Versions begin anew with each life of an object.
-    ForgetsTombstones,
-    /// Whoever comes last wins.
-    SavesOverConflicts,
-    /// Empty state is no state.
-    LosesEmptiness,
-    /// `_` stands for any character.
-    ListsByPattern,
-    /// The last page is every page.
-    KnowsNoMore,
-    /// Deletes nothing that has been saved twice.
-    KeepsTheDeleted,
-    /// A digest that is there is activated by storing it.
-    ActivatesUploads,
-    /// Whoever claimed a shard once may write for good.
-    ChecksNoEpoch,
-    /// Two claims may get the same epoch.
-    RepeatsEpochs,
-    /// Storage is written, whatever becomes of the state.
-    CommitsStorageApart,
-    /// Storage outlives its object.
-    KeepsStorageOfTheDeleted,
-    /// What is unset stays.
-    UnsetsNothing,
-    /// Keys are counted as often as they are set.
-    MiscountsKeys,
-    /// A touched row is not written.
-    CountsNoTouches,
-}
-
-impl Fault {
-    fn is_of_storage(self) -> bool {
-        matches!(
-            self,
-            Self::CommitsStorageApart | Self::KeepsStorageOfTheDeleted | Self::UnsetsNothing
-        )
-    }
-}
 
 struct Broken {
     inner: Arc<dyn Store>,
@@ -72,6 +30,7 @@ struct Broken {
     rows: Mutex<u32>,
     forgotten: Mutex<HashMap<ObjectId, u64>>,
     storage: Overlay,
+    spoilt: Spoilt,
 }
 
 impl Broken {
@@ -108,7 +67,13 @@ impl Broken {
         if self.fault.is_of_storage() && row.check().is_ok() {
             row.storage.clear();
         }
-        let answer = self.inner.commit(vec![row]).await?.remove(0);
+        let answer = if self.fault.is_beside() {
+            let before = self.before(&mut row).await?;
+            let answer = self.inner.commit(vec![row.clone()]).await?.remove(0);
+            self.after(&row, before, answer).await?
+        } else {
+            self.inner.commit(vec![row]).await?.remove(0)
+        };
         if self.fault.is_of_storage() {
             self.storage.committed(self.fault, &told, answer.is_ok());
         }
@@ -151,26 +116,6 @@ impl Store for Broken {
         .boxed()
     }
 
-    fn activate_revision(
-        &self,
-        t: &TypeName,
-        number: RevisionNumber,
-    ) -> Answer<'_, RevisionRecord> {
-        self.inner.activate_revision(t, number)
-    }
-
-    fn active_revisions(&self) -> Answer<'_, Vec<RevisionRecord>> {
-        self.inner.active_revisions()
-    }
-
-    fn revision(&self, t: &TypeName, number: RevisionNumber) -> Answer<'_, Option<RevisionRecord>> {
-        self.inner.revision(t, number)
-    }
-
-    fn component(&self, digest: [u8; 32]) -> Answer<'_, Option<Bytes>> {
-        self.inner.component(digest)
-    }
-
     fn load(&self, object: &ObjectId) -> Answer<'_, Option<StoredObject>> {
         let object = object.clone();
         async move {
@@ -196,10 +141,6 @@ impl Store for Broken {
         .boxed()
     }
 
-    fn settle(&self) -> Answer<'_, ()> {
-        self.inner.settle()
-    }
-
     fn claim(
         &self,
         owner: Owner,
@@ -215,10 +156,6 @@ impl Store for Broken {
             Ok(claimed)
         }
         .boxed()
-    }
-
-    fn epochs(&self) -> Answer<'_, Vec<Claimed>> {
-        self.inner.epochs()
     }
 
     fn storage_get(&self, object: &ObjectId, key: &str) -> Answer<'_, Option<Bytes>> {
@@ -250,16 +187,69 @@ impl Store for Broken {
         async move { found.await.map(|found| if instead { held } else { found }) }.boxed()
     }
 
-    fn status(&self) -> Answer<'_, Status> {
-        self.inner.status()
+    fn result(&self, object: &ObjectId, key: &ResultKey) -> Answer<'_, Option<KeptResult>> {
+        let hidden = self.spoilt.hides(object, key);
+        let found = self.inner.result(object, key);
+        async move { found.await.map(|found| found.filter(|_| !hidden)) }.boxed()
     }
 
-    fn dump(&self, into: mpsc::Sender<Result<Record, Error>>) -> Answer<'_, ()> {
-        self.inner.dump(into)
+    fn result_keys(&self, object: &ObjectId, limit: u32) -> Answer<'_, (Vec<ResultKey>, bool)> {
+        let object = object.clone();
+        async move {
+            let (mut keys, whole) = self.inner.result_keys(&object, limit).await?;
+            keys.retain(|key| !self.spoilt.hides(&object, key));
+            Ok((keys, whole))
+        }
+        .boxed()
     }
 
-    fn restore(&self, from: mpsc::Receiver<Record>) -> Answer<'_, ()> {
-        self.inner.restore(from)
+    fn forget_results(&self, kept: Duration) -> Answer<'_, bool> {
+        async move {
+            if self.fault == Fault::ForgetsWhatIsNeeded && kept.is_zero() {
+                self.spoilt.hide_all();
+            }
+            self.inner.forget_results(kept).await
+        }
+        .boxed()
+    }
+
+    fn sends(
+        &self,
+        shards: Shards,
+        after: Option<&SendId>,
+        limit: u32,
+    ) -> Answer<'_, Vec<StoredSend>> {
+        match self.fault {
+            Fault::LeavesDeadSends | Fault::NumbersSendsAnew => {
+                self.spoilt_sends(shards, after.cloned(), limit).boxed()
+            }
+            _ => self.inner.sends(shards, after, limit),
+        }
+    }
+
+    fn reminders(&self, object: &ObjectId) -> Answer<'_, Vec<StoredReminder>> {
+        let object = object.clone();
+        async move {
+            let found = self.inner.reminders(&object).await?;
+            Ok(self.spoilt_reminders(found, &object))
+        }
+        .boxed()
+    }
+
+    fn due(
+        &self,
+        shards: Shards,
+        until_micros: i64,
+        after: Option<&StoredReminder>,
+        limit: u32,
+    ) -> Answer<'_, Vec<StoredReminder>> {
+        let is_last = after.is_some();
+        let found = self.inner.due(shards, until_micros, after, limit);
+        async move {
+            let found = found.await?;
+            Ok(if is_last { found } else { self.spoilt_due(found) })
+        }
+        .boxed()
     }
 
     fn list(
@@ -282,8 +272,9 @@ impl Store for Broken {
         .boxed()
     }
 
-    fn close(&self) -> Answer<'_, ()> {
-        self.inner.close()
+    crate::pass_on! {
+        inner: dead_letters, dead_letter, activate_revision, active_revisions, revision,
+        component, settle, epochs, status, dump, restore, close
     }
 }
 

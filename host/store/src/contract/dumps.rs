@@ -4,11 +4,17 @@ use bytes::Bytes;
 use wasmverse_core::{Encoding, Epoch, ShardId, State};
 
 use super::{
-    Case, SHARD, Subject, Verdict, Violation, case, claim_shard, commit_one, delete, ensure, load,
-    object, owner, put, put_state, revisions::upload, same, touch,
+    Case, SHARD, Subject, Verdict, Violation, case, claim_shard, commit_one, delete,
+    effects::{
+        EVERYWHERE, all_due, all_letters, all_sends, beside, dead, keep, key, of, remind, send,
+        sent, with,
+    },
+    ensure, load, object, owner, put, put_state,
+    revisions::upload,
+    same, touch,
 };
 use crate::{
-    Commit, Error, Store,
+    Change, Commit, Effect, Error, Store,
     dump::{export, import, verify},
 };
 
@@ -38,6 +44,29 @@ async fn fill(store: &dyn Store) -> Verdict {
     for n in 0..70 {
         commit_one(store, put(&object("V", &n.to_string()), None, "1")).await??;
     }
+    fill_beside(store).await
+}
+
+async fn fill_beside(store: &dyn Store) -> Verdict {
+    let (object, gone) = (object("V", "0"), object("U", "gone"));
+    let answers = ["", "\u{1}", "yes"].map(|answer| keep(answer, answer));
+    let sends = (0..4).map(|n| send(&gone, vec![n, 0, 255]));
+    let set = [remind("r", 5), remind("\u{1}", i64::MAX), remind("s", 6)];
+    let effects = answers.into_iter().chain(sends).chain(set);
+    commit_one(store, with(touch(&object, &[]), effects)).await??;
+    commit_one(store, with(of(&gone, Change::Delete), [send(&object, ""), keep("k", "")]))
+        .await??;
+    let misfired = Effect::Fired {
+        name: "s".into(),
+        due_micros: 6,
+        next_micros: None,
+        dead: Some("it \u{1} trapped".to_owned()),
+    };
+    let ends = [dead(sent(&object, 2, 0)), dead(sent(&object, 2, 2)), misfired];
+    commit_one(store, beside(&object, ends)).await??;
+    let letters = all_letters(store, Some(&object), 10).await?;
+    ensure!(letters.len() == 3, "the letters are {letters:?}");
+    commit_one(store, beside(&object, [Effect::Revive(letters[0].number)])).await??;
     Ok(())
 }
 
@@ -61,6 +90,10 @@ async fn counts(store: &dyn Store) -> Verdict {
     let found = store.status().await?;
     let right = found.objects == [("T".to_owned(), 8), ("V".to_owned(), 70)]
         && found.storage_keys == 16
+        && found.results == 4
+        && found.sends == 4
+        && found.reminders == 2
+        && found.dead_letters == 2
         && found.claimed == 2
         && found.shards > SHARD.0
         && found.cluster_id == empty.cluster_id
@@ -68,6 +101,7 @@ async fn counts(store: &dyn Store) -> Verdict {
         && found.schema > 0
         && found.bytes > 0;
     ensure!(right, "it has {found:?}");
+    ensure!(empty.results + empty.sends + empty.reminders + empty.dead_letters == 0, "{empty:?}");
     Ok(())
 }
 
@@ -144,9 +178,35 @@ async fn carries(subject: &dyn Subject) -> Verdict {
         let counted = [from.storage_keys(&object).await?, to.storage_keys(&object).await?];
         ensure!(counted == [if n == 0 { 302 } else { 2 }; 2], "{object} has {counted:?} keys");
     }
+    carries_beside(&*from, &*to).await?;
     let phoenix = commit_one(&*to, put(&object("U", "gone"), None, "1")).await??;
-    ensure!(phoenix.0 == 3, "a tombstone was lost: it begins with {phoenix:?}");
+    ensure!(phoenix.0 == 4, "a tombstone was lost: it begins with {phoenix:?}");
     from.close().await?;
     to.close().await?;
+    Ok(())
+}
+
+async fn carries_beside(from: &dyn Store, to: &dyn Store) -> Verdict {
+    let (left, right) =
+        (all_sends(from, EVERYWHERE, 9).await?, all_sends(to, EVERYWHERE, 9).await?);
+    ensure!(left == right, "sends {left:?} became {right:?}");
+    let until = i64::MAX;
+    let (left, right) =
+        (all_due(from, EVERYWHERE, until, 9).await?, all_due(to, EVERYWHERE, until, 9).await?);
+    ensure!(left == right, "reminders {left:?} became {right:?}");
+    let (left, right) = (all_letters(from, None, 9).await?, all_letters(to, None, 9).await?);
+    ensure!(left == right, "letters {left:?} became {right:?}");
+    let object = object("V", "0");
+    let (mut keys, _) = to.result_keys(&object, 9).await?;
+    keys.sort();
+    ensure!(keys == ["", "\u{1}", "yes"].map(|of| key("", of)), "the results are of {keys:?}");
+    for key in &keys {
+        let (left, right) = (from.result(&object, key).await?, to.result(&object, key).await?);
+        ensure!(left == right, "{left:?} became {right:?}");
+    }
+    let highest = right.iter().map(|letter| letter.number).max();
+    commit_one(to, beside(&object, [dead(sent(&object, 2, 1))])).await??;
+    let next = all_letters(to, None, 9).await?.pop().map(|letter| letter.number);
+    ensure!(next > highest, "after {highest:?} comes {next:?}");
     Ok(())
 }

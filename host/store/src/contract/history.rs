@@ -10,7 +10,7 @@ use super::{
     object, owner,
     revisions::{type_name, upload},
 };
-use crate::{Change, Commit, Error, RevisionRecord, Store};
+use crate::{Commit, Effect, Error, RevisionRecord, SendId, Store};
 
 const TYPES: [&str; 3] = ["T", "T-1", "U"];
 const IDS: [&str; 10] = ["a", "a%", "a_", "ab", "aX", "b", "'", "é", "😀", "\u{10ffff}"];
@@ -56,13 +56,15 @@ impl History {
         if self.model.epochs.len() < SHARDS.len() {
             return self.claim(store).await;
         }
-        match self.dice.below(16) {
-            0..=8 => self.commit(store).await,
-            9 | 10 => self.list(store).await,
-            11 | 12 => self.read_storage(store).await,
-            13 => self.claim(store).await,
-            14 => self.add_revision(store).await,
-            _ => self.activate_revision(store).await,
+        match self.dice.below(18) {
+            0..=9 => self.commit(store).await,
+            10 => self.list(store).await,
+            11 => self.read_storage(store).await,
+            12 => self.claim(store).await,
+            13 => self.add_revision(store).await,
+            14 => self.activate_revision(store).await,
+            15 => self.forget(store).await,
+            _ => self.read_beside(store).await,
         }
     }
 
@@ -74,8 +76,8 @@ impl History {
         let mut batch: Vec<Commit> = Vec::new();
         for _ in 0..=self.dice.below(6) {
             let row = self.row();
-            // What became of two rows of one object cannot always be read from it.
-            if self.sure || batch.iter().all(|other| other.object != row.object) {
+            // What became of two rows of one object, or send, cannot always be read from it.
+            if self.sure || batch.iter().all(|other| is_apart(other, &row)) {
                 batch.push(row);
             }
         }
@@ -111,26 +113,9 @@ impl History {
     }
 
     async fn compare_all(&mut self, store: &dyn Store, batch: &[Commit]) -> Verdict {
+        self.model.beside.agrees(store).await?;
         for row in batch {
             self.model.compare(store, &row.object).await?;
-        }
-        Ok(())
-    }
-
-    /// Whether a row of which nobody knows was written: it was, whole, or was not at all.
-    async fn find_out(&mut self, store: &dyn Store, row: &Commit) -> Verdict {
-        let mut written = self.model.clone();
-        if written.apply(row).is_ok() {
-            let found = store.load(&row.object).await?;
-            let before = self.model.objects.get(&row.object).map(|row| row.version);
-            let changed = match &found {
-                Some(found) => Some(found.version) != before,
-                None => row.change == Change::Delete,
-            };
-            if changed {
-                written.agrees(&row.object, found.as_ref())?;
-                self.model = written;
-            }
         }
         Ok(())
     }
@@ -250,4 +235,17 @@ impl History {
         ensure!(records.contains(&made), "{name} {number}: {made:?}");
         Ok(())
     }
+}
+
+/// Whether two rows have nothing in common.
+fn is_apart(left: &Commit, right: &Commit) -> bool {
+    let sends = |row: &Commit| -> Vec<SendId> {
+        let settled = row.effects.iter().filter_map(|effect| match effect {
+            Effect::Arrived(send) | Effect::Dead { send, .. } => Some(send.clone()),
+            _ => None,
+        });
+        settled.collect()
+    };
+    let theirs = sends(right);
+    left.object != right.object && sends(left).iter().all(|send| !theirs.contains(send))
 }

@@ -5,14 +5,17 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use wasmverse_core::{Encoding, Epoch, ObjectId, RevisionNumber, ShardId, State, Version};
 
-use super::{Verdict, ensure, revisions::type_name, same};
-use crate::{Change, Commit, Error, Expected, RevisionRecord, StateDigest, Store, StoredObject};
+use super::{Verdict, beside::Beside, ensure, revisions::type_name, same};
+use crate::{
+    Change, Commit, Effect, Error, Expected, RevisionRecord, StateDigest, Store, StoredObject,
+};
 
 #[derive(Clone, Default)]
 pub(super) struct Model {
     pub(super) objects: BTreeMap<ObjectId, Row>,
     pub(super) types: BTreeMap<&'static str, Vec<RevisionRecord>>,
     pub(super) epochs: BTreeMap<ShardId, Epoch>,
+    pub(super) beside: Beside,
 }
 
 /// An object that was there at some time.
@@ -39,6 +42,7 @@ pub(super) enum Why {
     Refused,
     Fenced,
     Conflict,
+    Repeated,
 }
 
 impl Why {
@@ -47,6 +51,7 @@ impl Why {
             Self::Refused => matches!(error, Error::Refused(_)),
             Self::Fenced => matches!(error, Error::Fenced(_)),
             Self::Conflict => matches!(error, Error::Conflict(_)),
+            Self::Repeated => matches!(error, Error::Repeated(_)),
         }
     }
 }
@@ -74,7 +79,11 @@ impl Model {
         if epoch == Epoch(0) || epoch != commit.epoch {
             why.push(Why::Fenced);
         }
+        let lives = before.living.is_some();
+        let reminds = commit.effects.iter().any(|effect| matches!(effect, Effect::Remind(_)));
+        let sends = commit.effects.iter().any(|effect| matches!(effect, Effect::Send(_)));
         let as_expected = match commit.expected {
+            _ if commit.change == Change::Nothing => lives || !reminds,
             Expected::Absent => before.living.is_none(),
             Expected::Version(version) => before.living.is_some() && before.version == version,
             Expected::Any => true,
@@ -83,15 +92,21 @@ impl Model {
         if !as_expected || touches_nothing {
             why.push(Why::Conflict);
         }
+        if self.beside.lacks(commit) {
+            why.push(Why::Repeated);
+        }
         if !why.is_empty() {
             return Err(why);
         }
-        if commit.change == Change::Delete && before.living.is_none() {
+        let buries_nothing = commit.change == Change::Delete && !lives && !sends;
+        if buries_nothing || commit.change == Change::Nothing {
+            self.beside.apply(commit, before.version);
             return Ok(Version(0));
         }
         let version = Version(before.version.0 + 1);
         let living = changed(before.living, commit);
         self.objects.insert(commit.object.clone(), Row { version, living });
+        self.beside.apply(commit, version);
         Ok(version)
     }
 
@@ -128,7 +143,7 @@ impl Model {
         ensure!(right && !page.more, "{object} has {page:?}, not {keys:?}");
         let counted = store.storage_keys(object).await?;
         ensure!(counted == keys.len() as u64, "{object} has {counted} keys, not {}", keys.len());
-        Ok(())
+        self.beside.agrees_on_results(store, object).await
     }
 
     /// All that there is, and no more.
@@ -136,6 +151,7 @@ impl Model {
         for object in all {
             self.compare(store, object).await?;
         }
+        self.beside.agrees(store).await?;
         let page = store.list(None, "", None, 1000).await?;
         let living = self.objects.iter().filter(|(_, row)| row.living.is_some());
         let found = page.objects.iter().map(|summary| &summary.object);
@@ -166,7 +182,7 @@ impl Model {
 fn changed(before: Option<Living>, commit: &Commit) -> Option<Living> {
     let mut living = match &commit.change {
         Change::Delete => return None,
-        Change::Touch => before?,
+        Change::Touch | Change::Nothing => before?,
         Change::Put { state, encoding, revision, .. } => {
             let (created_at_micros, storage) =
                 before.map(|living| (living.created_at_micros, living.storage)).unwrap_or_default();

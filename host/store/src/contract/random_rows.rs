@@ -7,12 +7,12 @@ use super::{
     history::{History, KEYS, SHARDS},
     put,
 };
-use crate::{Change, Commit, Expected, STORAGE_KEY_BYTES_MAX};
+use crate::{Change, Commit, Effect, Expected, STORAGE_KEY_BYTES_MAX};
 
 impl History {
     /// A row that may or may not expect what is there.
     pub(super) fn row(&mut self) -> Commit {
-        let object = self.object();
+        let object = self.object_with_effects();
         let highest = self.model.objects.get(&object).map_or(0, |row| row.version.0);
         let living = self.model.living(&object).is_some();
         let expected = match self.dice.below(10) {
@@ -30,13 +30,18 @@ impl History {
             1 => Epoch(epoch.0 + 1),
             _ => epoch,
         };
-        let change = match self.dice.below(6) {
+        let change = match self.dice.below(9) {
             0 => Change::Delete,
             1 | 2 => Change::Touch,
+            3 | 4 => Change::Nothing,
             _ => self.put(),
         };
-        let storage = self.storage();
-        Commit { shard, epoch, expected, change, storage, ..put(&object, None, "") }
+        // With a row that does not change they are refused; seldom is enough.
+        let alone = change == Change::Nothing && self.dice.below(8) > 0;
+        let storage = if alone { Vec::new() } else { self.storage() };
+        let mut effects = self.effects(&object);
+        effects.retain(|effect| !alone || !matches!(effect, Effect::Send(_)));
+        Commit { shard, epoch, expected, change, storage, effects, ..put(&object, None, "") }
     }
 
     fn put(&mut self) -> Change {

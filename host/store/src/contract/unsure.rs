@@ -3,17 +3,11 @@
 
 use std::sync::{Arc, Mutex};
 
-use bytes::Bytes;
 use futures_util::{FutureExt as _, future::BoxFuture};
-use tokio::sync::mpsc;
-use wasmverse_core::{Epoch, ObjectId, RevisionNumber, ShardId, TypeName, Version};
+use wasmverse_core::{Epoch, ShardId, Version};
 
 use super::{Subject, dice::Dice};
-use crate::{
-    Answer, Claimed, Commit, Error, NewRevision, Owner, Page, RevisionRecord, StoragePage, Store,
-    StoredObject,
-    dump::{Record, Status},
-};
+use crate::{Answer, Commit, Error, Owner, Store};
 
 /// Stores of another kind, made unsure.
 #[expect(missing_debug_implementations, reason = "a subject has nothing to show")]
@@ -80,10 +74,6 @@ impl Store for UnsureStore {
         self.met(self.roll(), self.inner.commit(batch)).boxed()
     }
 
-    fn settle(&self) -> Answer<'_, ()> {
-        self.inner.settle()
-    }
-
     fn claim(
         &self,
         owner: Owner,
@@ -97,83 +87,9 @@ impl Store for UnsureStore {
         self.met(fate, self.inner.claim(owner, shards)).boxed()
     }
 
-    fn add_revision(&self, new: NewRevision) -> Answer<'_, RevisionRecord> {
-        self.inner.add_revision(new)
-    }
-
-    fn activate_revision(
-        &self,
-        type_name: &TypeName,
-        number: RevisionNumber,
-    ) -> Answer<'_, RevisionRecord> {
-        self.inner.activate_revision(type_name, number)
-    }
-
-    fn active_revisions(&self) -> Answer<'_, Vec<RevisionRecord>> {
-        self.inner.active_revisions()
-    }
-
-    fn revision(
-        &self,
-        type_name: &TypeName,
-        number: RevisionNumber,
-    ) -> Answer<'_, Option<RevisionRecord>> {
-        self.inner.revision(type_name, number)
-    }
-
-    fn component(&self, digest: [u8; 32]) -> Answer<'_, Option<Bytes>> {
-        self.inner.component(digest)
-    }
-
-    fn load(&self, object: &ObjectId) -> Answer<'_, Option<StoredObject>> {
-        self.inner.load(object)
-    }
-
-    fn epochs(&self) -> Answer<'_, Vec<Claimed>> {
-        self.inner.epochs()
-    }
-
-    fn storage_get(&self, object: &ObjectId, key: &str) -> Answer<'_, Option<Bytes>> {
-        self.inner.storage_get(object, key)
-    }
-
-    fn storage_keys(&self, object: &ObjectId) -> Answer<'_, u64> {
-        self.inner.storage_keys(object)
-    }
-
-    fn storage_scan(
-        &self,
-        object: &ObjectId,
-        prefix: &str,
-        after: Option<&str>,
-        limit: u32,
-    ) -> Answer<'_, StoragePage> {
-        self.inner.storage_scan(object, prefix, after, limit)
-    }
-
-    fn status(&self) -> Answer<'_, Status> {
-        self.inner.status()
-    }
-
-    fn dump(&self, into: mpsc::Sender<Result<Record, Error>>) -> Answer<'_, ()> {
-        self.inner.dump(into)
-    }
-
-    fn restore(&self, from: mpsc::Receiver<Record>) -> Answer<'_, ()> {
-        self.inner.restore(from)
-    }
-
-    fn list(
-        &self,
-        type_name: Option<&TypeName>,
-        prefix: &str,
-        after: Option<&ObjectId>,
-        limit: u32,
-    ) -> Answer<'_, Page> {
-        self.inner.list(type_name, prefix, after, limit)
-    }
-
-    fn close(&self) -> Answer<'_, ()> {
-        self.inner.close()
+    crate::pass_on! {
+        inner: add_revision, activate_revision, active_revisions, revision, component, load, settle,
+        epochs, storage_get, storage_keys, storage_scan, result, result_keys, forget_results, sends,
+        reminders, due, dead_letters, dead_letter, status, dump, restore, list, close
     }
 }

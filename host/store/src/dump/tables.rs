@@ -11,6 +11,7 @@ macro_rules! tables {
             Error,
             dump::{
                 ComponentRecord, ObjectRecord, Origin, Record, ShardRecord, StorageRecord,
+                batch::Batch,
                 tables::{Order, Stop, from_hex, send, signed},
             },
             rows::{ClaimedRow, ObjectRow, RevisionRow, StorageRow, shards_query},
@@ -18,9 +19,6 @@ macro_rules! tables {
 
         /// Rows that are read at once.
         const PAGE: i64 = 64;
-        /// The most keys of storage that are written at once, and their bytes unless one has more.
-        const KEYS: usize = 128;
-        const KEYS_BYTES: usize = 1 << 20;
 
         /// Sends what the tables hold, within a transaction of the caller.
         pub(super) async fn send_all(
@@ -63,6 +61,7 @@ macro_rules! tables {
             }
             send_objects(connection, into).await?;
             send_storage(connection, into).await?;
+            send_effects(connection, into).await?;
             send(into, Ok(Record::End)).await
         }
 
@@ -127,42 +126,18 @@ macro_rules! tables {
         ) -> Result<(), Error> {
             let failed = |stop: Stop| stop.error($failure);
             let mut order = Order::default();
-            let (mut keys, mut bytes) = (Vec::new(), 0);
+            let mut batch = Batch::default();
             while let Some(record) = from.recv().await {
                 order.check(&record, shards)?;
-                match record {
-                    Record::Storage(record) => {
-                        bytes += record.key.len() + record.value.len();
-                        keys.push(record);
-                        if keys.len() == KEYS || bytes >= KEYS_BYTES {
-                            take_keys(connection, std::mem::take(&mut keys))
-                                .await
-                                .map_err(failed)?;
-                            bytes = 0;
-                        }
-                    }
-                    Record::End => return take_keys(connection, keys).await.map_err(failed),
-                    other => take(connection, other, is_json).await.map_err(failed)?,
+                let Some(other) = batch.push(record) else { continue };
+                take_rows(connection, batch.take()).await.map_err(failed)?;
+                match batch.push(other) {
+                    None => {}
+                    Some(Record::End) => return Ok(()),
+                    Some(other) => take(connection, other, is_json).await.map_err(failed)?,
                 }
             }
             Err(Error::Damaged("the dump was cut short".to_owned()))
-        }
-
-        async fn take_keys(
-            connection: &mut $connection,
-            keys: Vec<StorageRecord>,
-        ) -> Result<(), Stop> {
-            if keys.is_empty() {
-                return Ok(());
-            }
-            let insert = "INSERT INTO storage (type, id, key, value) ";
-            let mut query =
-                sqlx::QueryBuilder::<<$connection as sqlx::Connection>::Database>::new(insert);
-            query.push_values(keys, |mut row, StorageRecord { type_name, id, key, value }| {
-                row.push_bind(type_name).push_bind(id).push_bind(key).push_bind(value);
-            });
-            query.build().execute(connection).await?;
-            Ok(())
         }
 
         async fn take(
@@ -203,7 +178,7 @@ macro_rules! tables {
                 .bind(line.created_at)
                 .bind(line.active),
                 Record::Object(object) => return take_object(connection, object, is_json).await,
-                Record::Storage(key) => return take_keys(connection, vec![key]).await,
+                _ => unreachable!("it is written with others"),
             };
             query.execute(connection).await?;
             Ok(())
@@ -253,7 +228,9 @@ macro_rules! tables {
             sqlx::query_scalar(
                 "SELECT NOT (EXISTS (SELECT 1 FROM objects) OR EXISTS (SELECT 1 FROM shards) \
                  OR EXISTS (SELECT 1 FROM components) OR EXISTS (SELECT 1 FROM revisions) \
-                 OR EXISTS (SELECT 1 FROM storage))",
+                 OR EXISTS (SELECT 1 FROM storage) OR EXISTS (SELECT 1 FROM results) \
+                 OR EXISTS (SELECT 1 FROM outbox) OR EXISTS (SELECT 1 FROM reminders) \
+                 OR EXISTS (SELECT 1 FROM dead_letters))",
             )
             .fetch_one(connection)
             .await
@@ -322,7 +299,11 @@ impl Order {
             Record::Revision(_) => 4,
             Record::Object(_) => 5,
             Record::Storage(_) => 6,
-            Record::End => 7,
+            Record::Result(_) => 7,
+            Record::Send(_) => 8,
+            Record::Reminder(_) => 9,
+            Record::DeadLetter(_) => 10,
+            Record::End => 11,
         };
         let begins = self.0 == 0;
         if begins != (rank == 1) || rank < self.0 {

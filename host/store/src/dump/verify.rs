@@ -6,8 +6,11 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc;
 use wasmverse_core::{Durability, Encoding, ObjectId, State, TypeName};
 
-use super::{ComponentRecord, ObjectRecord, Record, RevisionLine, ShardRecord, StorageRecord};
-use crate::{Error, StateDigest, Store, commit::check_key};
+use super::{
+    ComponentRecord, DeadLetterRecord, ObjectRecord, Record, ReminderRecord, ResultRecord,
+    RevisionLine, SendRecord, ShardRecord, StorageRecord,
+};
+use crate::{Error, StateDigest, Store, limits::check_key};
 
 /// Records that wait to be looked at.
 const QUEUE_LENGTH: usize = 64;
@@ -51,6 +54,10 @@ impl Seen {
             Record::Revision(line) => self.revision(line),
             Record::Object(record) => self.object(record),
             Record::Storage(record) => self.storage(record),
+            Record::Result(record) => self.result(&record),
+            Record::Send(record) => self.send(&record),
+            Record::Reminder(record) => self.reminder(record),
+            Record::DeadLetter(record) => self.dead_letter(&record),
             Record::End => {}
         }
     }
@@ -98,15 +105,11 @@ impl Seen {
 
     fn object(&mut self, record: ObjectRecord) {
         let about = format!("{}/{}", record.type_name, record.id);
-        if let Err(error) = ObjectId::parse(&record.type_name, &record.id) {
-            self.problem(&about, &error.to_string());
-        }
+        self.parses(&about, &record.type_name, &record.id);
         if record.version == 0 {
             self.problem(&about, "it has no version");
         }
-        if record.shard >= self.shards {
-            self.problem(&about, &format!("it is of shard {} of {}", record.shard, self.shards));
-        }
+        self.in_cluster(&about, record.shard);
         if Encoding::from_word(&record.encoding).is_none() {
             self.problem(&about, &format!("its encoding is `{}`", record.encoding));
         }
@@ -130,6 +133,54 @@ impl Seen {
         let whose = (record.type_name, record.id);
         if !self.living.contains(&whose) {
             self.problem(&about, "this object is not there");
+        }
+    }
+}
+
+impl Seen {
+    fn result(&mut self, record: &ResultRecord) {
+        let key = record.key.escape_debug();
+        let about = format!("the result of `{key}` of {}/{}", record.type_name, record.id);
+        self.parses(&about, &record.type_name, &record.id);
+        if hex::decode(&record.asked).is_ok_and(|asked| asked.len() != 16) {
+            self.problem(&about, "what was asked is no digest");
+        }
+    }
+
+    fn send(&mut self, record: &SendRecord) {
+        let SendRecord { type_name, id, version, place, .. } = record;
+        let about = format!("the send {version}.{place} of {type_name}/{id}");
+        self.parses(&about, type_name, id);
+        self.parses(&about, &record.to_type, &record.to_id);
+        self.in_cluster(&about, record.shard);
+    }
+
+    fn reminder(&mut self, record: ReminderRecord) {
+        let name = record.name.escape_debug();
+        let about = format!("the reminder `{name}` of {}/{}", record.type_name, record.id);
+        self.parses(&about, &record.type_name, &record.id);
+        self.in_cluster(&about, record.shard);
+        if !self.living.contains(&(record.type_name, record.id)) {
+            self.problem(&about, "this object is not there");
+        }
+    }
+
+    fn dead_letter(&mut self, record: &DeadLetterRecord) {
+        let about = format!("the dead letter {}", record.number);
+        self.parses(&about, &record.type_name, &record.id);
+        self.parses(&about, &record.to_type, &record.to_id);
+        self.in_cluster(&about, record.shard);
+    }
+
+    fn parses(&mut self, about: &str, type_name: &str, id: &str) {
+        if let Err(error) = ObjectId::parse(type_name, id) {
+            self.problem(about, &error.to_string());
+        }
+    }
+
+    fn in_cluster(&mut self, about: &str, shard: u16) {
+        if shard >= self.shards {
+            self.problem(about, &format!("it is of shard {shard} of {}", self.shards));
         }
     }
 }

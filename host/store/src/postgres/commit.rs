@@ -3,7 +3,10 @@
 use sqlx::PgConnection;
 use wasmverse_core::{Epoch, ShardId, Version};
 
-use super::failure::{Failed, of_write};
+use super::{
+    effects::EffectColumns,
+    failure::{Failed, of_write},
+};
 use crate::{
     Change, Error, Owner,
     claim::Wanted,
@@ -46,6 +49,7 @@ struct Columns<'a> {
     storage_places: Vec<i64>,
     storage_keys: Vec<&'a str>,
     storage_values: Vec<Option<&'a [u8]>>,
+    effects: EffectColumns<'a>,
 }
 
 impl<'a> Columns<'a> {
@@ -65,6 +69,10 @@ impl<'a> Columns<'a> {
             Some(Kind::Touched(version)) => (3, version),
             Some(Kind::Deleted(version)) => (4, version),
             Some(Kind::NeverThere) => (5, None),
+            Some(Kind::Left) => (6, None),
+            Some(Kind::NeverThereBuried) => (7, None),
+            Some(Kind::Buried) => (8, None),
+            Some(Kind::LeftAlive) => (9, None),
             None => (-1, None),
         };
         self.kinds.push(kind);
@@ -80,13 +88,14 @@ impl<'a> Columns<'a> {
             Change::Put { encoding, durability, revision, .. } => {
                 Some((encoding.as_str(), durability.as_str(), i64::from(revision.0)))
             }
-            Change::Touch | Change::Delete => None,
+            Change::Touch | Change::Delete | Change::Nothing => None,
         };
         self.encodings.push(written.map(|(encoding, ..)| encoding));
         self.durabilities.push(written.map(|(_, durability, _)| durability));
         self.revisions.push(written.map(|(.., revision)| revision));
+        let place = i64::try_from(self.types.len()).expect("a statement has few rows");
+        self.effects.push(place, row);
         if row.commit.change != Change::Delete {
-            let place = i64::try_from(self.types.len()).expect("a statement has few rows");
             for (key, value) in &row.commit.storage {
                 self.storage_places.push(place);
                 self.storage_keys.push(key);
@@ -105,10 +114,13 @@ pub(super) async fn commit(
     for row in rows {
         columns.push(row, *as_bytes);
     }
+    let effects = columns.effects;
+    let ([texts_1, texts_2, texts_3], [numbers_1, numbers_2, numbers_3]) =
+        (effects.texts, effects.numbers);
     wasmverse_failpoint::pass("store-writes");
     let answer: Vec<(Vec<i64>,)> = sqlx::query_as(
         "CALL commit_turns($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, \
-         $16, NULL)",
+         $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, NULL)",
     )
     .bind(columns.types)
     .bind(columns.ids)
@@ -126,6 +138,18 @@ pub(super) async fn commit(
     .bind(columns.storage_places)
     .bind(columns.storage_keys)
     .bind(columns.storage_values)
+    .bind(effects.places)
+    .bind(effects.kinds)
+    .bind(effects.types)
+    .bind(effects.ids)
+    .bind(texts_1)
+    .bind(texts_2)
+    .bind(texts_3)
+    .bind(numbers_1)
+    .bind(numbers_2)
+    .bind(numbers_3)
+    .bind(effects.askeds)
+    .bind(effects.values)
     // To the end: only then is it known that all went well.
     .fetch_all(connection)
     .await
@@ -139,6 +163,7 @@ pub(super) async fn commit(
     let told = |(row, verdict): (&&Prepared, i64)| match u64::try_from(verdict) {
         Ok(version) => Ok(Version(version)),
         Err(_) if verdict == -2 => Err(row.fenced_off()),
+        Err(_) if verdict == -3 => Err(row.repeated()),
         Err(_) => Err(row.unless.clone()),
     };
     Ok(rows.iter().zip(verdicts).map(told).collect())

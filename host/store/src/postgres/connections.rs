@@ -79,9 +79,11 @@ impl Connections {
             ])
             .disable_statement_logging();
         // Plans of commits are kept for good, and made when tables may be small: whatever their
-        // size, rows are found by an index.
+        // size, rows are found by an index. What cannot be is taken to cost very much: it is not to
+        // be compiled for that.
         let planned = options.clone().options([
             ("enable_seqscan", "off"),
+            ("jit", "off"),
             ("plan_cache_mode", "force_generic_plan"),
             ("synchronous_commit", "on"),
         ]);

@@ -120,6 +120,7 @@ pub(super) fn named(error: Error, name: &str) -> Error {
         other @ (Error::NotFound(_)
         | Error::Conflict(_)
         | Error::Fenced(_)
+        | Error::Repeated(_)
         | Error::Refused(_)
         | Error::Unknown(_)
         | Error::InUse { .. }

@@ -9,10 +9,7 @@ use futures_util::{FutureExt as _, future::BoxFuture};
 use wasmverse_core::Version;
 
 use super::{commit::commit, connections::Connections, failure::Failed};
-use crate::{
-    Error, metrics,
-    prepared::{Kind, Prepared},
-};
+use crate::{Error, metrics, prepared::Prepared};
 
 /// How often a row that was overtaken is tried again.
 const ATTEMPTS: u32 = 5;
@@ -83,7 +80,7 @@ pub(super) async fn write_again(
 ) -> Told {
     let answer = write_alone(connections, limit, row, false).await?;
     Some(answer.map_err(|error| match error {
-        Error::Conflict(_) | Error::Fenced(_) => {
+        Error::Conflict(_) | Error::Fenced(_) | Error::Repeated(_) => {
             Error::Unknown(format!("it was tried twice, and then: {error}"))
         }
         other => other,
@@ -139,7 +136,7 @@ async fn write_writable(
     let mut answers = connections.commit(limit, &told, |c, told| commit(c, told).boxed()).await?;
     for (row, answer) in told.0.iter().zip(&mut answers) {
         // One that expects anything was overtaken by another group, which made the row under it.
-        let anything = matches!(row.kind, Some(Kind::Over | Kind::Deleted(None)));
+        let anything = row.takes_anything();
         for _ in 0..ATTEMPTS {
             if !anything || !matches!(answer, Err(Error::Conflict(_))) {
                 break;

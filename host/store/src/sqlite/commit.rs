@@ -73,22 +73,25 @@ async fn epochs(
     Ok(found.into_iter().map(|(shard, epoch)| (shard, epoch.unsigned_abs())).collect())
 }
 
-/// Rows of one batch, each of another object.
-struct Part<'a> {
-    connection: &'a mut SqliteConnection,
-    statements: &'a Statements,
+/// Rows of one batch, each of another object and of other sends.
+pub(super) struct Part<'a> {
+    pub(super) connection: &'a mut SqliteConnection,
+    pub(super) statements: &'a Statements,
     rows: &'a [&'a Prepared],
     /// Of those that may be written.
-    places: HashMap<(&'a str, &'a str), usize>,
-    answers: &'a mut [Result<Version, Error>],
-    now_micros: i64,
+    pub(super) places: HashMap<(&'a str, &'a str), usize>,
+    pub(super) answers: &'a mut [Result<Version, Error>],
+    pub(super) now_micros: i64,
 }
 
 impl<'a> Part<'a> {
     async fn write(&mut self) -> Result<(), sqlx::Error> {
         let mut places: Vec<usize> = self.places.values().copied().collect();
         places.sort_unstable();
-        let rows: Vec<&'a Prepared> = places.into_iter().map(|place| self.rows[place]).collect();
+        let mut rows: Vec<&'a Prepared> =
+            places.into_iter().map(|place| self.rows[place]).collect();
+        rows.retain(|row| row.kind.is_some());
+        self.refuse_repeated(&mut rows).await?;
         for deed in [Deed::New, Deed::Changed, Deed::Over, Deed::Touched] {
             let of_deed: Vec<_> =
                 rows.iter().copied().filter(|row| Deed::of(row) == Some(deed)).collect();
@@ -97,11 +100,21 @@ impl<'a> Part<'a> {
         for row in &rows {
             match row.kind {
                 Some(Kind::Deleted(version)) => self.delete(row, version).await?,
-                Some(Kind::NeverThere) => self.was_never_there(row).await?,
+                Some(Kind::Buried) => {
+                    self.delete(row, None).await?;
+                    if self.answers[self.places[&row.name()]] == Ok(Version(0)) {
+                        self.bury(row).await?;
+                    }
+                }
+                Some(Kind::NeverThere) => self.leave(row, false).await?,
+                Some(Kind::NeverThereBuried) => self.bury(row).await?,
+                Some(Kind::Left) => self.answers[self.places[&row.name()]] = Ok(Version(0)),
+                Some(Kind::LeftAlive) => self.leave(row, true).await?,
                 Some(Kind::New | Kind::Changed(_) | Kind::Over | Kind::Touched(_)) | None => {}
             }
         }
-        self.write_storage(&rows).await
+        self.write_storage(&rows).await?;
+        self.write_effects(&rows).await
     }
 
     /// One that the database refuses leaves nothing behind.
@@ -177,7 +190,31 @@ impl<'a> Part<'a> {
         Ok(())
     }
 
-    async fn was_never_there(&mut self, row: &Prepared) -> Result<(), sqlx::Error> {
+    /// Makes a tombstone where no object lives, or another one of it.
+    async fn bury(&mut self, row: &Prepared) -> Result<(), sqlx::Error> {
+        let (type_name, id) = row.name();
+        let buried: Option<i64> = sqlx::query_scalar(
+            "INSERT INTO objects (type, id, shard, version, encoding, durability, revision, \
+             created_at, updated_at, deleted) \
+             VALUES (?1, ?2, ?3, 1, 'json', 'durable', 0, ?4, ?4, 1) \
+             ON CONFLICT (type, id) DO UPDATE SET shard = excluded.shard, \
+             version = version + 1, updated_at = excluded.updated_at WHERE deleted = 1 \
+             RETURNING version",
+        )
+        .bind(type_name)
+        .bind(id)
+        .bind(row.commit.shard.0)
+        .bind(self.now_micros)
+        .fetch_optional(&mut *self.connection)
+        .await?;
+        if let Some(version) = buried {
+            self.answers[self.places[&row.name()]] = Ok(Version(version.unsigned_abs()));
+        }
+        Ok(())
+    }
+
+    /// Writes nothing of an object that lives, or does not, as it should.
+    async fn leave(&mut self, row: &Prepared, lives: bool) -> Result<(), sqlx::Error> {
         let (type_name, id) = row.name();
         let living: Option<i64> = sqlx::query_scalar(
             "SELECT version FROM objects WHERE type = ? AND id = ? AND deleted = 0",
@@ -186,7 +223,7 @@ impl<'a> Part<'a> {
         .bind(id)
         .fetch_optional(&mut *self.connection)
         .await?;
-        if living.is_none() {
+        if living.is_some() == lives {
             self.answers[self.places[&row.name()]] = Ok(Version(0));
         }
         Ok(())

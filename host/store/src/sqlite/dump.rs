@@ -2,13 +2,25 @@
 
 use sqlx::{Connection as _, SqliteConnection};
 
-use super::{SqliteStore, failure};
+use super::{SqliteStore, failure, results};
 use crate::{
-    dump::{Status, tables::tables},
+    dump::{Status, effect_tables::effect_tables, tables::tables},
     prepared::is_json,
 };
 
 tables!(SqliteConnection, failure::of, "state_json", "$7");
+effect_tables!(SqliteConnection, "kept_at, place", into_results);
+
+async fn into_results(connection: &mut SqliteConnection) -> Result<(String, i64), sqlx::Error> {
+    let (span, chunk) = results::place_now(connection).await?;
+    let insert = format!(
+        "INSERT INTO results_{span} (chunk, hash, type, id, origin, key, asked, answer, kept_at) "
+    );
+    Ok((insert, chunk))
+}
+
+/// How many there are of seven kinds of things.
+type Counts = (i64, i64, i64, i64, i64, i64, i64);
 
 pub(super) async fn status(store: &SqliteStore) -> Result<Status, Error> {
     let counted = async {
@@ -25,12 +37,15 @@ pub(super) async fn status(store: &SqliteStore) -> Result<Status, Error> {
         )
         .fetch_all(&mut *transaction)
         .await?;
-        let (claimed, storage_keys, bytes): (i64, i64, i64) = sqlx::query_as(
-            "SELECT (SELECT count(*) FROM shards), (SELECT count(*) FROM storage), \
+        let (claimed, storage_keys, results, sends, reminders, dead_letters, bytes): Counts =
+            sqlx::query_as(
+                "SELECT (SELECT count(*) FROM shards), (SELECT count(*) FROM storage), \
+             (SELECT count(*) FROM results), (SELECT count(*) FROM outbox), \
+             (SELECT count(*) FROM reminders), (SELECT count(*) FROM dead_letters), \
              (SELECT page_count * page_size FROM pragma_page_count, pragma_page_size)",
-        )
-        .fetch_one(&mut *transaction)
-        .await?;
+            )
+            .fetch_one(&mut *transaction)
+            .await?;
         let objects = objects.into_iter().map(|(name, count)| (name, count.unsigned_abs()));
         Ok(Status {
             database: "sqlite",
@@ -40,6 +55,10 @@ pub(super) async fn status(store: &SqliteStore) -> Result<Status, Error> {
             claimed: claimed.unsigned_abs(),
             objects: objects.collect(),
             storage_keys: storage_keys.unsigned_abs(),
+            results: results.unsigned_abs(),
+            sends: sends.unsigned_abs(),
+            reminders: reminders.unsigned_abs(),
+            dead_letters: dead_letters.unsigned_abs(),
             bytes: bytes.unsigned_abs(),
         })
     };

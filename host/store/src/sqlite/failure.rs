@@ -81,6 +81,7 @@ pub(super) fn named(error: Error, path: &str) -> Error {
         other @ (Error::NotFound(_)
         | Error::Conflict(_)
         | Error::Fenced(_)
+        | Error::Repeated(_)
         | Error::Refused(_)
         | Error::Unknown(_)
         | Error::InUse { .. }

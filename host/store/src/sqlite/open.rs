@@ -17,6 +17,8 @@ static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
 const READERS: u32 = 4;
 /// Rows that a connection may be ahead of who reads them: what the largest save answers.
 const ROW_BUFFER: usize = 256;
+/// Statements that a connection keeps prepared: the writer has a few sizes of each.
+const STATEMENTS: usize = 256;
 /// How long a connection waits for another one's lock (only a checkpoint ever holds one).
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -93,7 +95,12 @@ fn pool(connections: u32, options: SqliteConnectOptions) -> SqlitePool {
         .idle_timeout(None)
         .max_lifetime(None)
         .test_before_acquire(false)
-        .connect_lazy_with(options.row_buffer_size(ROW_BUFFER).disable_statement_logging())
+        .connect_lazy_with(
+            options
+                .row_buffer_size(ROW_BUFFER)
+                .statement_cache_capacity(STATEMENTS)
+                .disable_statement_logging(),
+        )
 }
 
 fn make_directory(database: &Path) -> Result<(), Error> {

@@ -1,6 +1,6 @@
-//! The statements that write rows of objects, many at a time, in a few sizes.
-//!
-//! Parameters have no numbers: SQLite searches a list for every numbered one.
+//! The statements that write many rows at a time, in a few sizes.
+
+pub(super) mod texts;
 
 use std::sync::Arc;
 
@@ -10,6 +10,8 @@ use crate::prepared::{Kind, Prepared};
 const SIZES: [usize; 8] = [128, 64, 32, 16, 8, 4, 2, 1];
 /// Bytes in one statement; a row with more goes alone.
 const STATEMENT_BYTES: usize = 8 << 20;
+/// Tables of results.
+const SPANS: i64 = 8;
 
 /// What a statement does with its rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +28,14 @@ pub(super) enum Deed {
     Set,
     /// Removes keys of storage.
     Unset,
+    /// Looks for sends.
+    Find,
+    /// Removes sends.
+    Settle,
+    /// Adds sends.
+    Send,
+    /// Adds results to a span.
+    Keep(i64),
 }
 
 impl Deed {
@@ -34,7 +44,26 @@ impl Deed {
         match self {
             Self::Changed => Some(12),
             Self::Touched => Some(5),
+            Self::Find => Some(6),
+            Self::Settle => Some(5),
+            Self::Send => Some(10),
+            Self::Keep(_) => Some(9),
             Self::New | Self::Over | Self::Set | Self::Unset => None,
+        }
+    }
+
+    fn index(self) -> usize {
+        match self {
+            Self::New => 0,
+            Self::Changed => 1,
+            Self::Over => 2,
+            Self::Touched => 3,
+            Self::Set => 4,
+            Self::Unset => 5,
+            Self::Find => 6,
+            Self::Settle => 7,
+            Self::Send => 8,
+            Self::Keep(span) => 9 + usize::try_from(span.rem_euclid(SPANS)).expect("a few"),
         }
     }
 
@@ -45,18 +74,35 @@ impl Deed {
             Kind::Changed(_) => Some(Self::Changed),
             Kind::Over => Some(Self::Over),
             Kind::Touched(_) => Some(Self::Touched),
-            Kind::Deleted(_) | Kind::NeverThere => None,
+            Kind::Deleted(_)
+            | Kind::Buried
+            | Kind::NeverThere
+            | Kind::NeverThereBuried
+            | Kind::Left
+            | Kind::LeftAlive => None,
         }
     }
 }
 
 /// The statements of every deed and size.
-pub(super) struct Statements([[Arc<str>; SIZES.len()]; 6]);
+pub(super) struct Statements(Vec<[Arc<str>; SIZES.len()]>);
 
 impl Statements {
     pub(super) fn new() -> Self {
-        let texts: [fn(usize) -> String; 6] = [insert, update, upsert, touch, set, unset];
-        Self(texts.map(|text| SIZES.map(|rows| text(rows).into())))
+        let texts = [
+            texts::insert,
+            texts::update,
+            texts::upsert,
+            texts::touch,
+            texts::set,
+            texts::unset,
+            texts::find,
+            texts::settle,
+            texts::send,
+        ];
+        let texts = texts.map(|text: fn(usize) -> String| SIZES.map(|rows| text(rows).into()));
+        let spans = (0..SPANS).map(|span| SIZES.map(|rows| texts::keep(span, rows).into()));
+        Self(texts.into_iter().chain(spans).collect())
     }
 
     /// The statement for as many rows as it takes of those that weigh this much, how many these are,
@@ -81,83 +127,6 @@ impl Statements {
             }
         };
         let fits = fits.expect("one row fits, and no more than the largest were taken");
-        let of_deed = match deed {
-            Deed::New => &self.0[0],
-            Deed::Changed => &self.0[1],
-            Deed::Over => &self.0[2],
-            Deed::Touched => &self.0[3],
-            Deed::Set => &self.0[4],
-            Deed::Unset => &self.0[5],
-        };
-        (Arc::clone(&of_deed[fits]), taken, SIZES[fits] - taken)
+        (Arc::clone(&self.0[deed.index()][fits]), taken, SIZES[fits] - taken)
     }
-}
-
-/// The same list of values so many times.
-fn values(row: &str, rows: usize) -> String {
-    vec![row; rows].join(",")
-}
-
-const COLUMNS: &str = "INSERT INTO objects (type, id, shard, state_json, state_bytes, digest, \
-                       schema, encoding, durability, revision, created_at, updated_at, version, \
-                       deleted) VALUES ";
-const REPLACE: &str = " ON CONFLICT (type, id) DO UPDATE SET shard = excluded.shard, \
-                       version = objects.version + 1, state_json = excluded.state_json, \
-                       state_bytes = excluded.state_bytes, digest = excluded.digest, \
-                       schema = excluded.schema, encoding = excluded.encoding, \
-                       durability = excluded.durability, revision = excluded.revision, \
-                       updated_at = excluded.updated_at, deleted = 0, ";
-const RETURNING: &str = " RETURNING type, id, version";
-
-fn insert(rows: usize) -> String {
-    let values = values("(?,?,?,?,?,?,?,?,?,?,?,?,1,0)", rows);
-    let created = "created_at = excluded.created_at WHERE objects.deleted = 1";
-    format!("{COLUMNS}{values}{REPLACE}{created}{RETURNING}")
-}
-
-fn upsert(rows: usize) -> String {
-    let values = values("(?,?,?,?,?,?,?,?,?,?,?,?,1,0)", rows);
-    let created = "created_at = CASE WHEN objects.deleted THEN excluded.created_at \
-                   ELSE objects.created_at END";
-    format!("{COLUMNS}{values}{REPLACE}{created}{RETURNING}")
-}
-
-fn update(rows: usize) -> String {
-    format!(
-        "UPDATE objects SET shard = v.column3, version = objects.version + 1, \
-         state_json = v.column4, state_bytes = v.column5, digest = v.column6, \
-         schema = v.column7, encoding = v.column8, durability = v.column9, \
-         revision = v.column10, updated_at = v.column11 FROM (VALUES {}) AS v \
-         WHERE objects.type = v.column1 AND objects.id = v.column2 \
-         AND objects.version = v.column12 AND objects.deleted = 0{RETURNING}",
-        values("(?,?,?,?,?,?,?,?,?,?,?,?)", rows)
-    )
-}
-
-fn touch(rows: usize) -> String {
-    format!(
-        "UPDATE objects SET shard = v.column3, version = objects.version + 1, \
-         updated_at = v.column4 FROM (VALUES {}) AS v \
-         WHERE objects.type = v.column1 AND objects.id = v.column2 \
-         AND (v.column5 IS NULL OR objects.version = v.column5) AND objects.deleted = 0{RETURNING}",
-        values("(?,?,?,?,?)", rows)
-    )
-}
-
-fn set(rows: usize) -> String {
-    format!(
-        "INSERT INTO storage (type, id, key, value) VALUES {} \
-         ON CONFLICT (type, id, key) DO UPDATE SET value = excluded.value",
-        values("(?,?,?,?)", rows)
-    )
-}
-
-fn unset(rows: usize) -> String {
-    // CROSS: the values are the outer loop.
-    format!(
-        "DELETE FROM storage WHERE rowid IN (SELECT s.rowid FROM (VALUES {}) AS v \
-         CROSS JOIN storage AS s \
-         ON s.type = v.column1 AND s.id = v.column2 AND s.key = v.column3) RETURNING type, id",
-        values("(?,?,?)", rows)
-    )
 }

@@ -4,96 +4,23 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use sqlx::{Sqlite, SqliteConnection, pool::PoolConnection};
 use tokio::sync::{mpsc, oneshot};
-use wasmverse_core::{Epoch, RevisionNumber, ShardId, TypeName, Version};
 
 use super::{
     claims,
     commit::{Care, commit},
     failure,
     open::Opened,
-    revisions,
+    results, revisions,
     statements::Statements,
+    work::{Command, Done, Work},
 };
-use crate::{
-    Error, NewRevision, Owner, RevisionRecord,
-    claim::Wanted,
-    group::{Gathering, Weighs, Weight},
-    metrics,
-    prepared::Prepared,
-};
+use crate::{Error, group::Gathering, metrics, prepared::Prepared};
 
 /// Not sqlx's transactions: those count how deep they are, and the count stays wrong for good once
 /// SQLite has rolled back by itself.
 const BEGIN: &str = "BEGIN IMMEDIATE";
 const COMMIT: &str = "COMMIT";
 const ROLLBACK: &str = "ROLLBACK";
-
-/// What the writer is told.
-pub(super) enum Command {
-    /// Do this.
-    Write { work: Work, answer: oneshot::Sender<Result<Done, Error>> },
-    /// End, after what was told before.
-    Close,
-}
-
-impl Weighs for Command {
-    fn weight(&self) -> Weight {
-        match self {
-            Self::Write { work: Work::Commit(rows), .. } => {
-                let bytes = rows.iter().map(|row| row.commit.bytes()).sum();
-                Weight { rows: rows.len(), bytes }
-            }
-            Self::Write { .. } | Self::Close => Weight { rows: 1, bytes: 0 },
-        }
-    }
-}
-
-/// Something to be written.
-pub(super) enum Work {
-    Commit(Vec<Prepared>),
-    Claim(Owner, Wanted),
-    AddRevision(Box<NewRevision>),
-    ActivateRevision(TypeName, RevisionNumber),
-}
-
-impl Work {
-    fn rows(&self) -> Option<&[Prepared]> {
-        match self {
-            Self::Commit(rows) => Some(rows),
-            Self::Claim(..) | Self::AddRevision(_) | Self::ActivateRevision(..) => None,
-        }
-    }
-}
-
-/// What came of it.
-pub(super) enum Done {
-    Committed(Vec<Result<Version, Error>>),
-    Claimed(Result<Vec<(ShardId, Epoch)>, Error>),
-    Revision(Result<RevisionRecord, Error>),
-}
-
-impl Done {
-    pub(super) fn committed(self) -> Vec<Result<Version, Error>> {
-        match self {
-            Self::Committed(rows) => rows,
-            Self::Claimed(_) | Self::Revision(_) => unreachable!("answered by Committed"),
-        }
-    }
-
-    pub(super) fn claimed(self) -> Result<Vec<(ShardId, Epoch)>, Error> {
-        match self {
-            Self::Claimed(epochs) => epochs,
-            Self::Committed(_) | Self::Revision(_) => unreachable!("answered by Claimed"),
-        }
-    }
-
-    pub(super) fn revision(self) -> Result<RevisionRecord, Error> {
-        match self {
-            Self::Revision(record) => record,
-            Self::Committed(_) | Self::Claimed(_) => unreachable!("answered by Revision"),
-        }
-    }
-}
 
 /// Writes until it is told to close, or nobody is left to tell it anything; then closes the
 /// database, and lets go of the lock last.
@@ -269,6 +196,10 @@ async fn transaction(
             Work::ActivateRevision(name, number) => {
                 let activated = revisions::activate(connection, name, *number).await?;
                 done.push(Done::Revision(activated));
+            }
+            Work::ForgetResults(kept_micros) => {
+                let forgot = results::forget(connection, *kept_micros, now_micros).await?;
+                done.push(Done::Forgot(forgot));
             }
         }
     }

@@ -9,9 +9,9 @@ impl Subject for BrokenStores {
         async move {
             let inner = Arc::new(SqliteStore::open(Place::Memory, 8).await?);
             let (rows, forgotten) = (Mutex::default(), Mutex::default());
-            let storage = Overlay::default();
-            Ok(Arc::new(Broken { inner, fault: self.0, rows, forgotten, storage })
-                as Arc<dyn Store>)
+            let (storage, spoilt) = (Overlay::default(), Spoilt::default());
+            let broken = Broken { inner, fault: self.0, rows, forgotten, storage, spoilt };
+            Ok(Arc::new(broken) as Arc<dyn Store>)
         }
         .boxed()
     }
@@ -48,6 +48,15 @@ async fn random_histories_find_every_fault_and_tell_their_seed() {
         Fault::UnsetsNothing,
         Fault::CountsNoTouches,
         Fault::MiscountsKeys,
+        Fault::KeepsResultsOfTheRefused,
+        Fault::ForgetsResultsOfTheDeleted,
+        Fault::ForgetsWhatIsNeeded,
+        Fault::TakesSendsTwice,
+        Fault::LosesSendsOfTheDeleted,
+        Fault::LeavesDeadSends,
+        Fault::NumbersSendsAnew,
+        Fault::KeepsRemindersOfTheDeleted,
+        Fault::FiresAtAnyTime,
     ] {
         let found = history(fault).await.expect_err(&format!("{fault:?} was not found"));
         let told = found.to_string();
@@ -55,9 +64,17 @@ async fn random_histories_find_every_fault_and_tell_their_seed() {
     }
 }
 
+async fn found(faults: &[(Fault, &str)]) {
+    for (fault, claim) in faults {
+        let found = check_cases(&BrokenStores(*fault)).await;
+        let found = found.expect_err(&format!("{fault:?} was not found")).to_string();
+        assert!(found.contains(claim), "{fault:?}: {found}");
+    }
+}
+
 #[tokio::test]
-async fn the_named_cases_find_faults_and_tell_the_claim() {
-    for (fault, claim) in [
+async fn the_named_cases_find_faults_of_objects_and_tell_the_claim() {
+    found(&[
         (Fault::DropsSaves, "no state is not the same as empty state"),
         (Fault::ForgetsTombstones, "a version only grows"),
         (Fault::SavesOverConflicts, "a row that is not as expected is a conflict"),
@@ -73,11 +90,24 @@ async fn the_named_cases_find_faults_and_tell_the_claim() {
         (Fault::UnsetsNothing, "an object may stand in a batch more than once"),
         (Fault::CountsNoTouches, "what is expected decides, and a version counts the writes"),
         (Fault::MiscountsKeys, "many keys in one commit are all set, and all unset"),
-    ] {
-        let found = check_cases(&BrokenStores(fault)).await;
-        let found = found.expect_err(&format!("{fault:?} was not found")).to_string();
-        assert!(found.contains(claim), "{fault:?}: {found}");
-    }
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn the_named_cases_find_faults_beside_objects_and_tell_the_claim() {
+    found(&[
+        (Fault::KeepsResultsOfTheRefused, "whatever is refused keeps no result"),
+        (Fault::ForgetsResultsOfTheDeleted, "a result is kept with whatever its commit writes"),
+        (Fault::ForgetsWhatIsNeeded, "what a send or a reminder that waits may have caused"),
+        (Fault::TakesSendsTwice, "whatever is refused keeps no result"),
+        (Fault::LosesSendsOfTheDeleted, "numbers of sends only grow"),
+        (Fault::LeavesDeadSends, "of a batch, the first that takes a send has it"),
+        (Fault::NumbersSendsAnew, "numbers of sends only grow"),
+        (Fault::KeepsRemindersOfTheDeleted, "reminders go with their object"),
+        (Fault::FiresAtAnyTime, "a reminder fires once for each time that it is due"),
+    ])
+    .await;
 }
 
 #[test]

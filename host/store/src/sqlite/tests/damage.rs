@@ -1,7 +1,12 @@
 //! Claims about a database that somebody else wrote in: whatever is wrong with it is found.
 
+use wasmverse_core::SendNumber;
+
 use super::*;
-use crate::dump::{export, verify};
+use crate::{
+    NewReminder, NewSend,
+    dump::{export, verify},
+};
 
 /// A sound store, in which a statement is then run; answers what is wrong with it.
 async fn wronged(statement: &'static str) -> Vec<String> {
@@ -28,6 +33,7 @@ async fn wronged(statement: &'static str) -> Vec<String> {
     for answer in store.commit(batch).await.unwrap() {
         answer.unwrap();
     }
+    fill_beside(&store).await;
     for component in ["one", "two"] {
         let component = Bytes::from(component);
         let digest = <sha2::Sha256 as sha2::Digest>::digest(&component).into();
@@ -43,6 +49,58 @@ async fn wronged(statement: &'static str) -> Vec<String> {
     let problems = verify(&store).await.unwrap();
     store.close().await.unwrap();
     problems
+}
+
+/// Some of everything that is kept beside objects.
+async fn fill_beside(store: &SqliteStore) {
+    let object = row("json", None, "").object;
+    let key = ResultKey { origin: "me".to_owned(), key: "k".to_owned() };
+    let kept = KeptResult { key, asked: [1; 16], answer: "yes".into() };
+    let send = NewSend { to: object.clone(), method: "m".into(), payload: "p".into() };
+    let reminder = NewReminder {
+        name: "r".into(),
+        when: "w".into(),
+        method: "m".into(),
+        payload: "p".into(),
+        due_micros: 1,
+    };
+    let effects = vec![
+        Effect::Result(kept),
+        Effect::Send(send.clone()),
+        Effect::Send(send),
+        Effect::Remind(reminder),
+    ];
+    let expected = Expected::Any;
+    let touch = Commit { change: Change::Touch, expected, effects, ..row("json", None, "") };
+    let number = SendNumber { version: Version(2), place: 1 };
+    let send = SendId { shard: ShardId(0), from: object, number };
+    let dead = Effect::Dead { send, reason: "no".to_owned() };
+    let dead = Commit { change: Change::Nothing, effects: vec![dead], ..touch.clone() };
+    for answer in store.commit(vec![touch, dead]).await.unwrap() {
+        answer.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn whatever_is_wrong_beside_objects_is_found_and_named() {
+    for (statement, wanted) in [
+        ("UPDATE results_0 SET asked = x'00'", "the result of `k` of T/json: what was asked"),
+        ("UPDATE results_0 SET id = ''", "the result of `k` of T/: "),
+        ("UPDATE outbox SET shard = 8", "the send 2.0 of T/json: it is of shard 8 of 8"),
+        ("UPDATE outbox SET shard = 99999", "the shard of a send of T/json"),
+        ("UPDATE outbox SET version = -1", "the number of a send of T/json"),
+        ("UPDATE outbox SET to_type = '1'", "the send 2.0 of T/json: "),
+        ("UPDATE reminders SET id = 'gone'", "`r` of T/gone: this object is not there"),
+        ("UPDATE reminders SET shard = 8", "`r` of T/json: it is of shard 8 of 8"),
+        ("UPDATE reminders SET shard = -1", "the shard of a reminder of T/json"),
+        ("UPDATE dead_letters SET shard = 8", "the dead letter 1: it is of shard 8 of 8"),
+        ("UPDATE dead_letters SET to_id = ''", "the dead letter 1: "),
+        ("UPDATE dead_letters SET place = -1", "the dead letter 1: what was given up"),
+    ] {
+        let problems = wronged(statement).await;
+        let found = problems.iter().any(|problem| problem.contains(wanted));
+        assert!(found, "{statement}: {problems:?}");
+    }
 }
 
 #[tokio::test]
