@@ -80,6 +80,18 @@ pub(crate) fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>> {
         .map_err(|error| Error::new("no-json", format!("a value has no form in JSON: {error}")))
 }
 
+/// Writes the argument of a call by name. Nothing, as `&()`, is no bytes.
+pub(crate) fn encode_argument<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>> {
+    let payload = encode(value)?;
+    Ok(if payload == b"null" { Vec::new() } else { payload })
+}
+
+/// Reads an argument that was kept for later.
+pub(crate) fn decode_argument<T: DeserializeOwned>(payload: &[u8]) -> Result<T> {
+    serde_json::from_slice(or_null(payload))
+        .map_err(|error| Error::new("unexpected-argument", format!("cannot read it: {error}")))
+}
+
 /// Reads whatever the reader takes it for.
 pub(crate) fn decode<T: DeserializeOwned>(payload: &[u8]) -> Result<T> {
     serde_json::from_slice(or_null(payload))

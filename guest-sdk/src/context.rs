@@ -55,6 +55,10 @@ impl Context {
         Self { me, link }
     }
 
+    pub(crate) fn link(&self) -> &Link {
+        &self.link
+    }
+
     /// The object that runs.
     pub fn me(&self) -> &ObjectId {
         &self.me
@@ -91,7 +95,9 @@ impl Context {
         self.link.turn_id()
     }
 
-    /// The key that makes this call exactly once in effect.
+    /// The key that makes this call exactly once in effect; none: its caller gave none. The calls
+    /// that a turn with a key makes to durable objects have keys made of it: if the turn is run again
+    /// and makes the same calls, they are not repeated.
     pub fn key(&self) -> Option<String> {
         self.link.key()
     }
@@ -106,7 +112,7 @@ impl Context {
         self.link.revision()
     }
 
-    /// Whether what writes, sends or pushes is `denied` in this turn.
+    /// Whether what writes, sends, pushes or sets reminders is `denied` in this turn.
     pub fn read_only(&self) -> bool {
         self.link.read_only()
     }
@@ -121,7 +127,8 @@ impl Context {
         SystemTime::UNIX_EPOCH + Duration::from_micros(self.now_micros())
     }
 
-    /// Unpredictable bytes, at most 65,536 at once.
+    /// Unpredictable bytes, at most 65,536 at once. A turn that is run again draws others: what it
+    /// calls, and with what, should not hang on them.
     pub fn random_bytes(&self, length: u32) -> Vec<u8> {
         self.link.random_bytes(length)
     }
@@ -154,7 +161,11 @@ impl Context {
         self.object(type_name, id).request(method.to_owned(), argument).call()
     }
 
-    /// Calls a method one way: it leaves when this turn ends well.
+    /// Calls a method one way: it leaves when this turn ends well, and its result goes to nobody.
+    ///
+    /// Between durable objects it arrives exactly once, in the order of sending; if the other refuses
+    /// it with an error of its own, it becomes a dead letter. A sender that is not durable sends at
+    /// most once; a target that is not durable may get it more than once.
     ///
     /// # Errors
     /// `denied` in a read-only turn, `invalid-argument` for a name that is none.

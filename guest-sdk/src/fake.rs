@@ -1,6 +1,7 @@
 //! A platform for tests: it answers what the test told it to, and records what was asked.
 
 mod link;
+mod reminders;
 
 use std::{
     cell::{Ref, RefCell},
@@ -17,6 +18,7 @@ use serde_json::Value;
 use crate::{Context, Level, Object, ObjectId, Result, codec};
 
 pub(crate) use link::Link;
+use reminders::Reminders;
 
 /// A context for native tests: records what the object asks for, answers what the test says.
 ///
@@ -119,6 +121,7 @@ struct World {
     pushed: Vec<Pushed>,
     lines: Vec<Line>,
     stored: Rc<RefCell<BTreeMap<String, Vec<u8>>>>,
+    reminders: Rc<RefCell<Reminders>>,
 }
 
 impl fmt::Debug for World {
@@ -179,18 +182,21 @@ impl TestContext {
         self
     }
 
-    /// The turn is read-only: what writes, sends or pushes is `denied`.
+    /// The turn is read-only: what writes, sends, pushes or sets reminders is `denied`.
     #[must_use]
     pub fn in_read_only(self) -> Self {
         self.world.borrow_mut().read_only = true;
         self
     }
 
-    /// The turn comes after another one of the same object, and finds the storage that it left.
+    /// The turn comes after another one of the same object, and finds the storage and the reminders
+    /// that it left. Its clock begins where that of all begins.
     #[must_use]
     pub fn after(self, earlier: &Self) -> Self {
-        let stored = Rc::clone(&earlier.world.borrow().stored);
-        self.world.borrow_mut().stored = stored;
+        let World { stored, reminders, .. } = &*earlier.world.borrow();
+        let mut world = self.world.borrow_mut();
+        (world.stored, world.reminders) = (Rc::clone(stored), Rc::clone(reminders));
+        drop(world);
         self
     }
 

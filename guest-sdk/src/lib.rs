@@ -29,6 +29,30 @@
 //! # fn main() {}
 //! ```
 //!
+//! What an object asks of the platform it asks its [`Context`]: it calls others and sends to them,
+//! pushes to clients, keeps [storage](Context::storage), and sets [reminders](Context::remind).
+//!
+//! # What counts once
+//!
+//! ```
+//! # use wasmverse_sdk::prelude::*;
+//! # use std::time::Duration;
+//! # #[interface]
+//! # trait Counter { fn add(&mut self, by: i64) -> Result<i64>; }
+//! # fn turn(ctx: &Context) -> Result<()> {
+//! CounterRef::at("visits").add(5)?; // at most once: an error says whether it may have run
+//! CounterRef::at("visits").key("order-17").add(5)?; // once, however often it is repeated
+//! CounterRef::at("visits").send().add(5)?; // one way, once, if this turn ends well
+//! ctx.remind("tick", every(Duration::from_secs(60)), "tick")?; // once for each time that it is due
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! That holds between durable objects. A turn that has a key, or was begun by a send or a reminder,
+//! may be run again before it counts. The calls that it makes have keys made of its own, so they are
+//! not repeated, as long as it makes the same calls: let no random number and no clock decide whom it
+//! calls, and with what.
+//!
 //! The attributes are explained at [`object`] and [`interface`], testing at [`TestContext`].
 
 mod codec;
@@ -43,9 +67,11 @@ mod generated;
 mod json;
 mod object;
 mod reference;
+mod reminder;
 mod storage;
 #[cfg(target_family = "wasm")]
 mod wasm;
+mod when;
 
 #[cfg(not(target_family = "wasm"))]
 use fake::Link;
@@ -60,8 +86,10 @@ pub use fake::{Asked, Line, Pushed, TestContext, What};
 pub use json::Json;
 pub use object::{Object, State};
 pub use reference::{ObjectId, Reference, Request, Target};
+pub use reminder::{OwnMethod, Reminder};
 pub use storage::{Log, Map, Storage, StorageKey};
 pub use wasmverse_sdk_macros::{interface, object};
+pub use when::{When, after, at, cron, every};
 
 /// Exports an object from the component that is built; natively it is nothing.
 ///
@@ -83,8 +111,8 @@ macro_rules! export {
 /// What most objects use.
 pub mod prelude {
     pub use crate::{
-        Context, Error, ErrorKind, Json, Level, Log, Map, ObjectId, Reference, Result, interface,
-        object,
+        Context, Error, ErrorKind, Json, Level, Log, Map, ObjectId, Reference, Reminder, Result,
+        When, after, at, cron, every, interface, object,
     };
     pub use schemars::JsonSchema;
     pub use serde::{Deserialize, Serialize};

@@ -59,7 +59,8 @@ impl Target {
         self
     }
 
-    /// Makes the call exactly once in effect, should the other be durable.
+    /// Makes the call exactly once in effect: whoever makes it again with this key gets the result of
+    /// the first time. The other is durable, or refuses it; a send needs no key and takes none.
     #[must_use]
     pub fn key(mut self, key: impl Into<String>) -> Self {
         self.key = Some(key.into());
@@ -72,10 +73,7 @@ impl Target {
         method: impl Into<Cow<'static, str>>,
         argument: &(impl Serialize + ?Sized),
     ) -> Request<R> {
-        let payload = codec::encode(argument).map(|payload| match &payload[..] {
-            b"null" => Vec::new(),
-            _ => payload,
-        });
+        let payload = codec::encode_argument(argument);
         Request::new(self.clone(), method.into(), payload, codec::decode)
     }
 
@@ -84,8 +82,9 @@ impl Target {
     }
 }
 
-/// A call that is ready to be made: now ([`Request::call`]), one way ([`Request::send`]), or side
-/// by side with others ([`Context::call_many`](crate::Context::call_many)).
+/// A call that is ready to be made: now ([`Request::call`]), one way ([`Request::send`]), side by
+/// side with others ([`Context::call_many`](crate::Context::call_many)), or, if it is one to the
+/// object itself, at a later time ([`Context::remind`](crate::Context::remind)).
 #[must_use = "it is not made yet"]
 pub struct Request<R> {
     target: Target,
@@ -114,12 +113,16 @@ impl<R> Request<R> {
         self.read(&reply)
     }
 
-    /// Makes the call one way: it leaves when this turn ends well.
+    /// Makes the call one way: it leaves when this turn ends well, and arrives exactly once if both
+    /// objects are durable.
     ///
     /// # Errors
-    /// `denied` in a read-only turn, `invalid-argument` for a name that is none.
+    /// `denied` in a read-only turn, `invalid-argument` for a name that is none, and for a key or a
+    /// timeout, which a send does not have.
     pub fn send(self) -> Result<()> {
-        self.target.link.send(&self.outgoing()?)
+        let call = self.outgoing()?;
+        call.without_options("a send", "it arrives once between durable objects by itself")?;
+        self.target.link.send(&call)
     }
 
     pub(crate) fn read(&self, reply: &[u8]) -> Result<R> {
@@ -161,6 +164,20 @@ pub(crate) struct Outgoing<'a> {
     pub(crate) options: Vec<(&'static str, Cow<'a, str>)>,
 }
 
+impl Outgoing<'_> {
+    /// Refuses a key and a timeout where nobody waits for the end of the call.
+    pub(crate) fn without_options(&self, what: &str, why_no_key: &str) -> Result<()> {
+        let message = match self.options.first() {
+            None => return Ok(()),
+            Some(("timeout", _)) => {
+                format!("{what} has no timeout, since nobody waits for it: leave out `.timeout(…)`")
+            }
+            Some(_) => format!("{what} has no key, since {why_no_key}: leave out `.key(…)`"),
+        };
+        Err(Error::invalid_argument(message))
+    }
+}
+
 /// A typed reference to an object, such as the `CounterRef` that `#[object]` and `#[interface]`
 /// write: the methods of the object are its methods.
 ///
@@ -173,7 +190,8 @@ pub trait Reference: From<Target> {
     /// The same methods, sent one way.
     type OneWay: From<Target>;
 
-    /// The same methods, made ready for [`Context::call_many`](crate::Context::call_many).
+    /// The same methods, made ready for [`Context::call_many`](crate::Context::call_many) and
+    /// [`Context::remind`](crate::Context::remind).
     type Requests: From<Target>;
 
     /// The same without its type.
@@ -190,18 +208,21 @@ pub trait Reference: From<Target> {
         self.target().clone().timeout(timeout).into()
     }
 
-    /// Makes the call exactly once in effect, should the other be durable.
+    /// Makes the call exactly once in effect: whoever makes it again with this key gets the result of
+    /// the first time. The other is durable, or refuses it; a send needs no key and takes none.
     #[must_use]
     fn key(&self, key: impl Into<String>) -> Self {
         self.target().clone().key(key).into()
     }
 
-    /// The next method is sent one way: it leaves when this turn ends well, and its result is lost.
+    /// The next method is sent one way: it leaves when this turn ends well, arrives exactly once if
+    /// both objects are durable, and its result goes to nobody.
     fn send(&self) -> Self::OneWay {
         self.target().clone().into()
     }
 
-    /// The next method is made ready, not called.
+    /// The next method is made ready, not called: for [`Context::call_many`](crate::Context::call_many)
+    /// and [`Context::remind`](crate::Context::remind).
     fn request(&self) -> Self::Requests {
         self.target().clone().into()
     }

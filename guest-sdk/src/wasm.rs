@@ -1,12 +1,13 @@
 //! The platform, reached through the imports of the component.
 
 use crate::{
-    Error, Level, ObjectId, Result,
+    Error, Level, ObjectId, Reminder, Result,
     generated::object::wasmverse::object::{
-        clients, log, objects, storage, system, turn,
+        clients, log, objects, reminders, storage, system, turn,
         types::{ObjectRefParam, ObjectRefResult, Request},
     },
     reference::Outgoing,
+    when::Timing,
 };
 
 /// The platform. There is one.
@@ -115,6 +116,24 @@ impl Link {
         storage::scan(prefix, after, limit).map_err(Error::from)
     }
 
+    pub(crate) fn set_reminder(
+        &self,
+        name: &str,
+        when: &Timing,
+        method: &str,
+        payload: &[u8],
+    ) -> Result<()> {
+        reminders::set(name, &when.words()?, method, payload).map_err(Error::from)
+    }
+
+    pub(crate) fn cancel_reminder(&self, name: &str) -> Result<()> {
+        reminders::cancel(name).map_err(Error::from)
+    }
+
+    pub(crate) fn reminders(&self) -> Result<Vec<Reminder>> {
+        Ok(reminders::pending()?.into_iter().map(Reminder::from).collect())
+    }
+
     pub(crate) fn log(&self, level: Level, message: &str, fields: &[(&str, &str)]) {
         log::write(level.as_str(), message, fields);
     }
@@ -123,6 +142,13 @@ impl Link {
 impl From<ObjectRefResult> for ObjectId {
     fn from(object: ObjectRefResult) -> Self {
         Self::new(object.type_name, object.id)
+    }
+}
+
+impl From<reminders::Reminder> for Reminder {
+    fn from(set: reminders::Reminder) -> Self {
+        let reminders::Reminder { name, when, method, payload, due_micros } = set;
+        Self { name, when, method, payload, due_micros }
     }
 }
 

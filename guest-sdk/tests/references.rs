@@ -37,7 +37,7 @@ fn a_reference_says_how_to_call() {
     let room = || RoomRef::at("other").key("k").timeout(Duration::from_micros(1));
     ctx.answer("ChatRoom", "other", "recent", Ok(Vec::<Message>::new()));
     assert_eq!(room().recent(Some(3)).unwrap(), []);
-    room().send().say("ada".into(), "hi".into()).unwrap();
+    RoomRef::at("other").send().say("ada".into(), "hi".into()).unwrap();
     let results = ctx.call_many([room().request().recent(None), room().request().recent(None)]);
     assert!(results.iter().all(Result::is_ok));
     let asked = ctx.asked();
@@ -47,6 +47,21 @@ fn a_reference_says_how_to_call() {
     assert_eq!((asked[1].what, asked[1].method.as_str()), (What::Send, "say"));
     assert_eq!(asked[1].argument, json!({"user": "ada", "text": "hi"}));
     assert_eq!(asked.len(), 4);
+}
+
+#[test]
+fn a_send_takes_neither_key_nor_timeout_and_says_what_to_leave_out() {
+    let ctx = context();
+    let keyed = RoomRef::at("other").key("k").send().say("ada".into(), "hi".into());
+    let timed = ctx.object("ChatRoom", "other").timeout(Duration::from_secs(1));
+    for (refused, fix) in [
+        (keyed.unwrap_err(), "leave out `.key(…)`"),
+        (timed.request::<()>("say", &()).send().unwrap_err(), "leave out `.timeout(…)`"),
+    ] {
+        assert_eq!(refused.kind(), ErrorKind::InvalidArgument);
+        assert!(refused.message().contains(fix), "{refused}");
+    }
+    assert!(ctx.asked().is_empty());
 }
 
 #[test]

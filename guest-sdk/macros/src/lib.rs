@@ -35,8 +35,8 @@ use proc_macro::TokenStream;
 /// A comment on the impl block describes the type, comments on methods describe them.
 ///
 /// # On methods
-/// - `#[read_only]`: changes nothing and may not write, send or push; takes `&self`.
-/// - `#[callers(clients)]`, `#[callers(objects)]`: who may call it (everyone).
+/// - `#[read_only]`: changes nothing and may not write, send, push or set reminders; takes `&self`.
+/// - `#[callers(clients)]`, `#[callers(objects)]`: who may call it (everyone). A reminder calls any.
 /// - `#[internal]`: cannot be called from outside.
 /// - `#[on_activate]`: run when the object wakes: `fn(&mut self, ctx: &Context) -> Result<()>`.
 /// - `#[on_deactivate]`: run when it goes: `fn(&mut self, ctx: &Context, why: &str)`.

@@ -21,7 +21,7 @@ impl Link {
         Self(WORLDS.with_borrow(|worlds| worlds.iter().rev().find_map(Weak::upgrade)))
     }
 
-    fn world(&self) -> Result<&RefCell<World>> {
+    pub(super) fn world(&self) -> Result<&RefCell<World>> {
         self.0.as_deref().ok_or_else(|| {
             let message = "there is no platform here: make a TestContext on this thread first";
             Error::of_kind(ErrorKind::Internal, message)
@@ -175,7 +175,7 @@ impl Link {
     }
 
     /// The world, if the turn may change it.
-    fn writable(&self) -> Result<&RefCell<World>> {
+    pub(super) fn writable(&self) -> Result<&RefCell<World>> {
         let world = self.world()?;
         if world.borrow().read_only { Err(denied()) } else { Ok(world) }
     }

@@ -1,12 +1,15 @@
 //! What the engine costs per turn, per instance and per save, over a golden Rust component.
 
-use std::{hint::black_box, path::Path, sync::Arc, time::Instant};
+use std::{collections::BTreeMap, hint::black_box, path::Path, sync::Arc, time::Instant};
 
 use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use futures_util::future::BoxFuture;
 use tokio::runtime::Runtime;
-use wasmverse_core::{Call, CallError, Caller, Chain, ObjectId, Reply, RevisionNumber, TurnEnd};
+use wasmverse_core::{
+    Call, CallError, Caller, Chain, ObjectId, Reminder, ReminderChanges, Reply, RevisionNumber,
+    TurnEnd,
+};
 use wasmverse_engine::{Component, Config, Engine, Instance, LogLine, Outbound, Turn, TurnId};
 
 struct Nobody;
@@ -38,6 +41,13 @@ impl Outbound for Nobody {
         Box::pin(async { Ok(Vec::new()) })
     }
 
+    fn reminders(
+        &self,
+        _object: &ObjectId,
+    ) -> BoxFuture<'static, Result<BTreeMap<Arc<str>, Reminder>, CallError>> {
+        Box::pin(async { Ok(BTreeMap::new()) })
+    }
+
     fn log(&self, _line: LogLine) {}
 }
 
@@ -50,6 +60,7 @@ fn turn() -> Turn {
         key: None,
         traceparent: None,
         read_only: false,
+        reminders: ReminderChanges::default(),
     }
 }
 

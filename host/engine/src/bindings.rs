@@ -16,6 +16,8 @@ wasmtime::component::bindgen!({
         "wasmverse:object/storage.get": async | trappable,
         "wasmverse:object/storage.set": async | trappable,
         "wasmverse:object/storage.scan": async | trappable,
+        "wasmverse:object/reminders.set": async | trappable,
+        "wasmverse:object/reminders.pending": async | trappable,
         default: trappable,
     },
     exports: { default: async },

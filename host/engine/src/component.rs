@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use wasmverse_core::{CallError, Durability, ObjectId, RevisionNumber, TypeSpec};
+use wasmverse_core::{CallError, ObjectId, RevisionNumber, TypeSpec};
 
 use crate::{
     Instance, Outbound, bindings::ObjectPre, engine::Shared, host::Host, journal::Writer,
@@ -58,9 +58,9 @@ impl Component {
     ) -> Result<Instance, CallError> {
         let Revision { engine, spec, pre, .. } = &*self.0;
         let writer = Arc::new(Writer { object: me, outbound });
-        let (limits, is_durable) = (spec.limits.clone(), spec.durability == Durability::Durable);
+        let (limits, durability) = (spec.limits.clone(), spec.durability);
         let me = Some(Arc::clone(&writer));
-        let started = Sandbox::start(engine, pre, me, revision, is_durable, limits).await;
+        let started = Sandbox::start(engine, pre, me, revision, durability, limits).await;
         let sandbox = started.map_err(|error| error.about(&writer.object))?;
         Ok(Instance::new(sandbox, writer, Arc::clone(&engine.metrics)))
     }

@@ -55,6 +55,11 @@ pub(crate) fn from_guest(mut failure: Failure, given: &[CallError]) -> CallError
     }
 }
 
+/// Whether a failure, as its callers see it, is one of those that the guest was given.
+pub(crate) fn is_passed_on(error: &CallError, given: &[CallError]) -> bool {
+    given.iter().any(|given| given.kind() == error.kind())
+}
+
 /// What the platform said, in the guest's words if it has any.
 fn passed_on(kind: ErrorKind, message: &str, given: &[CallError]) -> Option<CallError> {
     let original = given.iter().find(|given| given.kind() == kind)?;
@@ -161,6 +166,8 @@ mod tests {
         assert_eq!(error.retry_after_hint(), Some(Duration::from_millis(20)));
         assert_eq!(from_guest(failure("unavailable", ""), &given), given[1]);
         assert_eq!(from_guest(to_guest(&given[1]), &given), given[1]);
+        assert!(is_passed_on(&given[1], &given));
+        assert!(!is_passed_on(&from_guest(failure("", "no money"), &given), &given));
     }
 
     #[test]

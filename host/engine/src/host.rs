@@ -3,13 +3,14 @@
 #![expect(clippy::result_large_err, reason = "a failure is lowered into the guest by value")]
 
 use std::{
+    collections::BTreeSet,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use parking_lot::Mutex;
 use wasmtime::UpdateDeadline;
-use wasmverse_core::{CallError, Chain, Effects, ErrorKind, Limits, RevisionNumber};
+use wasmverse_core::{CallError, Chain, Durability, Effects, ErrorKind, Limits, RevisionNumber};
 
 use crate::{
     Turn,
@@ -58,8 +59,8 @@ pub(crate) struct Host {
     /// Who it is; none: it only describes itself.
     pub(crate) writer: Option<Arc<Writer>>,
     pub(crate) revision: RevisionNumber,
-    /// Its type is durable: it has a storage.
-    pub(crate) is_durable: bool,
+    /// A durable object has a storage, and all but volatile ones have reminders.
+    pub(crate) durability: Durability,
     pub(crate) storage: Storage,
     pub(crate) limits: Limits,
     pub(crate) step: Step,
@@ -75,6 +76,10 @@ pub(crate) struct Host {
     pub(crate) effects: Effects,
     effect_bytes: usize,
     pub(crate) host_calls: u32,
+    /// Methods of other objects that the turn has called so far.
+    pub(crate) calls: u32,
+    /// Names of the reminders that there are, once the turn has asked for them.
+    pub(crate) reminders: Option<BTreeSet<Arc<str>>>,
     /// The platform's failures that the guest was given in this turn, the latest of each kind.
     pub(crate) given: Vec<CallError>,
     pub(crate) memory: Memory,
@@ -87,7 +92,7 @@ impl Host {
     pub(crate) fn new(
         writer: Option<Arc<Writer>>,
         revision: RevisionNumber,
-        is_durable: bool,
+        durability: Durability,
         limits: Limits,
         meter: Arc<Meter>,
         metrics: Arc<Metrics>,
@@ -100,7 +105,7 @@ impl Host {
         Self {
             writer,
             revision,
-            is_durable,
+            durability,
             storage: Storage::default(),
             limits,
             step: Step::Start,
@@ -112,6 +117,8 @@ impl Host {
             effects: Effects::default(),
             effect_bytes: 0,
             host_calls: 0,
+            calls: 0,
+            reminders: None,
             given: Vec::new(),
             memory,
             meter,
@@ -134,8 +141,12 @@ impl Host {
         self.step = step;
         self.budget = budget;
         self.turn = turn;
+        if let Some(turn) = &mut self.turn {
+            self.effects.reminders = std::mem::take(&mut turn.reminders);
+        }
         self.effect_bytes = 0;
-        self.host_calls = 0;
+        (self.host_calls, self.calls) = (0, 0);
+        self.reminders = None;
         self.given.clear();
         self.memory.begin();
     }

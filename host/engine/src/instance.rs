@@ -115,7 +115,7 @@ impl Instance {
     async fn invoke(&mut self, turn: Turn, method: &str, payload: Bytes) -> TurnReport {
         let (sandbox, budget, began) = match self.enter(Step::Handle, None, Some(turn)) {
             Ok(entered) => entered,
-            Err(dead) => return report(TurnEnd::Trap(dead), Used::default()),
+            Err(dead) => return report(TurnEnd::Trap(dead), false, Used::default()),
         };
         let Sandbox { store, object, meter, .. } = sandbox;
         let guest = object.wasmverse_object_guest();
@@ -128,15 +128,17 @@ impl Instance {
         });
         let well = matches!(answer, Ok(Ok(_)));
         let (answer, used) = self.leave(Step::Handle, answer, well);
-        let end = match answer {
-            Ok(Ok(result)) => TurnEnd::Well(result.into()),
+        let (end, is_passed_on) = match answer {
+            Ok(Ok(result)) => (TurnEnd::Well(result.into()), false),
             Ok(Err(failure)) => {
                 let given = self.sandbox.as_ref().map_or(&[][..], |s| &s.store.data().given);
-                TurnEnd::Failure(self.about(failure::from_guest(failure, given)))
+                let error = failure::from_guest(failure, given);
+                let is_passed_on = failure::is_passed_on(&error, given);
+                (TurnEnd::Failure(self.about(error)), is_passed_on)
             }
-            Err(trap) => TurnEnd::Trap(trap),
+            Err(trap) => (TurnEnd::Trap(trap), false),
         };
-        report(end, used)
+        report(end, is_passed_on, used)
     }
 
     /// The whole state now.
@@ -279,7 +281,7 @@ fn too_large(what: &str, bytes: usize, limit: usize) -> Stop {
     Stop::Trap(wasmtime::Error::new(LimitHit::payload(what, bytes, limit)))
 }
 
-fn report(end: TurnEnd, used: Used) -> TurnReport {
+fn report(end: TurnEnd, is_passed_on: bool, used: Used) -> TurnReport {
     let Used { effects, cpu, host_calls, log_lines_dropped } = used;
-    TurnReport { end, effects, cpu, host_calls, log_lines_dropped }
+    TurnReport { end, is_passed_on, effects, cpu, host_calls, log_lines_dropped }
 }

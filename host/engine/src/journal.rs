@@ -167,7 +167,9 @@ mod tests {
     use bytes::Bytes;
     use futures_util::future::BoxFuture;
     use proptest::prelude::*;
-    use wasmverse_core::{Call, CallError, Reply};
+    use std::collections::BTreeMap;
+
+    use wasmverse_core::{Call, CallError, Reminder, Reply};
 
     use super::*;
 
@@ -199,6 +201,13 @@ mod tests {
             _limit: u32,
         ) -> BoxFuture<'static, Result<Vec<(String, Bytes)>, CallError>> {
             Box::pin(async { Ok(Vec::new()) })
+        }
+
+        fn reminders(
+            &self,
+            _object: &ObjectId,
+        ) -> BoxFuture<'static, Result<BTreeMap<Arc<str>, Reminder>, CallError>> {
+            Box::pin(async { Ok(BTreeMap::new()) })
         }
 
         fn log(&self, line: LogLine) {

@@ -10,6 +10,7 @@ mod check;
 mod complexity;
 mod component;
 mod config;
+mod derive;
 mod describe;
 mod engine;
 mod error;

@@ -9,7 +9,7 @@ use std::{
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::oneshot;
-use wasmverse_core::{RevisionNumber, TypeSpec};
+use wasmverse_core::{Durability, RevisionNumber, TypeSpec};
 
 use crate::{
     Component, Digest, LoadError, Refusal,
@@ -128,7 +128,8 @@ fn prepare(engine: &Shared, bytes: &[u8]) -> Result<ObjectPre<Host>, LoadError> 
 /// Asks a component what it is, in an instance that is never activated.
 async fn ask(engine: &Shared, pre: &ObjectPre<Host>) -> Result<TypeSpec, Refusal> {
     let bounds = engine.config.bounds.clone();
-    let started = Sandbox::start(engine, pre, None, RevisionNumber(0), false, bounds).await;
+    let started =
+        Sandbox::start(engine, pre, None, RevisionNumber(0), Durability::Volatile, bounds).await;
     let mut sandbox = started.map_err(|error| {
         Refusal::new(
             format!("it does not start: {}", error.message()),

@@ -1,10 +1,10 @@
 //! What an object asks of the world, as the node answers it.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use wasmverse_core::{Call, CallError, ObjectId, Reply};
+use wasmverse_core::{Call, CallError, ObjectId, Reminder, Reply};
 
 use crate::TurnId;
 
@@ -33,6 +33,12 @@ pub trait Outbound: Send + Sync + 'static {
         after: &str,
         limit: u32,
     ) -> BoxFuture<'static, Result<Vec<(String, Bytes)>, CallError>>;
+
+    /// The committed reminders of an object, by their names.
+    fn reminders(
+        &self,
+        object: &ObjectId,
+    ) -> BoxFuture<'static, Result<BTreeMap<Arc<str>, Reminder>, CallError>>;
 
     /// Takes a line of an object's log. Never blocks.
     fn log(&self, line: LogLine);
@@ -119,6 +125,13 @@ impl Outbound for Arc<dyn Outbound> {
         limit: u32,
     ) -> BoxFuture<'static, Result<Vec<(String, Bytes)>, CallError>> {
         (**self).storage_scan(object, prefix, after, limit)
+    }
+
+    fn reminders(
+        &self,
+        object: &ObjectId,
+    ) -> BoxFuture<'static, Result<BTreeMap<Arc<str>, Reminder>, CallError>> {
+        (**self).reminders(object)
     }
 
     fn log(&self, line: LogLine) {

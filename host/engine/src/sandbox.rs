@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Instant};
 
 use wasmtime::Store;
-use wasmverse_core::{CallError, ErrorKind, Limits, RevisionNumber};
+use wasmverse_core::{CallError, Durability, ErrorKind, Limits, RevisionNumber};
 
 use crate::{
     Turn,
@@ -32,13 +32,13 @@ impl Sandbox {
         pre: &ObjectPre<Host>,
         writer: Option<Arc<Writer>>,
         revision: RevisionNumber,
-        is_durable: bool,
+        durability: Durability,
         limits: Limits,
     ) -> Result<Self, CallError> {
         let meter = Meter::new(Arc::clone(&engine.lane), Arc::clone(&engine.metrics));
         let metrics = Arc::clone(&engine.metrics);
         let (running, counting) = (Arc::clone(&meter), Arc::clone(&metrics));
-        let host = Host::new(writer, revision, is_durable, limits, running, counting);
+        let host = Host::new(writer, revision, durability, limits, running, counting);
         let budget = host.described_budget();
         let mut store = Store::new(&engine.wasmtime, host);
         store.set_hostcall_fuel(traffic_bytes_max(store.data().limits.payload_bytes));

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use wasmverse_core::{Caller, Chain, Effects, TurnEnd};
+use wasmverse_core::{Caller, Chain, Effects, ReminderChanges, TurnEnd};
 
 /// Unique among turns: which process, and its how-manieth turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -34,12 +34,15 @@ pub struct Turn {
     pub chain: Chain,
     /// When the caller gives up.
     pub deadline: Instant,
-    /// Makes the call exactly once in effect.
+    /// Makes the call exactly once in effect; one that the platform derived begins with
+    /// [`DERIVED`](wasmverse_core::DERIVED).
     pub key: Option<Arc<str>>,
     /// W3C trace context.
     pub traceparent: Option<Arc<str>>,
     /// The method is read-only, or was called by a read-only turn.
     pub read_only: bool,
+    /// What has become of the reminder that fires in this turn: it is due anew, or gone.
+    pub reminders: ReminderChanges,
 }
 
 /// What came of a turn.
@@ -47,6 +50,8 @@ pub struct Turn {
 pub struct TurnReport {
     /// How it ended. Results over the payload limit are traps.
     pub end: TurnEnd,
+    /// The failure is one of the platform's that the guest was given in this turn.
+    pub is_passed_on: bool,
     /// What it asked to let out.
     pub effects: Effects,
     /// CPU time it used.

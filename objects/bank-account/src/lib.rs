@@ -1,11 +1,12 @@
-//! `BankAccount`: money that moves between objects, by messages that arrive at most once.
+//! `BankAccount`: money that moves between objects. What leaves here arrives there, exactly once.
 //!
-//! A transfer takes the amount here and sends `deposit` to the other account. The message leaves
-//! when the withdrawal is committed, and never twice: no money is made. It may be lost, and then the
-//! amount is gone from here and arrives nowhere, without a word to this account: if the node crashes
-//! before the deposit is committed; if the store does not say whether the withdrawal was (the caller
-//! hears `unavailable` with `maybe_executed`, and nothing leaves); if the other account has a full
-//! mailbox, does not get to the deposit within 30 seconds, or refuses or fails it (`overflow`).
+//! A transfer takes the amount here and sends `deposit` to the other account. Both are durable, so
+//! the message is committed together with the withdrawal, and counts once there, whatever crashes in
+//! between: no money is made, and none is lost. Until it is there it is on its way, and in neither
+//! balance.
+//!
+//! A deposit that the other account refuses (`overflow`) becomes a dead letter: an operator finds it
+//! with `wasmverse dead-letters list`, and retries it or drops it. This account is not told.
 
 use wasmverse_sdk::prelude::*;
 
@@ -15,8 +16,8 @@ pub struct BankAccount {
     balance: i64,
 }
 
-/// Money that moves between objects. What a transfer takes here is put in there at most once: a
-/// crash in between, a full mailbox or a refused deposit loses it.
+/// Money that moves between objects. What a transfer takes here is put in there exactly once; what
+/// the other account refuses is kept as a dead letter.
 #[object(durability = "durable")]
 impl BankAccount {
     /// Puts in a positive amount and answers the new balance. More than fits is the error `overflow`.
@@ -41,8 +42,8 @@ impl BankAccount {
         self.balance
     }
 
-    /// Takes a positive amount, sends it to another account, and answers the balance left. What
-    /// becomes of the deposit there nobody is told. To itself it moves nothing, if there is enough to
+    /// Takes a positive amount, sends it to another account, and answers the balance left. The deposit
+    /// arrives there exactly once, a moment later. To itself it moves nothing, if there is enough to
     /// move.
     fn transfer(&mut self, ctx: &Context, to: String, amount: i64) -> Result<i64> {
         self.afford(amount)?;

@@ -102,6 +102,8 @@ impl Host {
         self.check_payload(&request.payload)?;
         let Options { timeout, key } = Options::parse(request.options)?;
         let payload = Bytes::from(request.payload);
+        self.calls = self.calls.saturating_add(1);
+        let key = key.or_else(|| self.derived_key(&target, &method, &payload));
         let invocation = Invocation { method, payload, key, read_only };
         self.outgoing(target, Action::Invoke(invocation), timeout)
     }
@@ -146,7 +148,9 @@ impl Host {
         let method = method(&request.method)?;
         self.check_payload(&request.payload)?;
         if let Some((name, _)) = request.options.first() {
-            return Err(invalid(format!("a send has no options, and so no `{name}`")));
+            return Err(invalid(format!(
+                "a send has no options, and so no `{name}`: it arrives once, without a key"
+            )));
         }
         self.take_effect_bytes(EFFECT_BYTES + request.payload.len() + method.len())?;
         let payload = Bytes::from(request.payload);
@@ -260,7 +264,7 @@ fn parse(object: &ObjectRef) -> Result<ObjectId, CallError> {
     Ok(ObjectId::parse(&object.type_name, &object.id)?)
 }
 
-fn method(name: &str) -> Result<Arc<str>, CallError> {
+pub(super) fn method(name: &str) -> Result<Arc<str>, CallError> {
     if name.is_empty() || name.len() > NAME_BYTES_MAX || name.chars().any(char::is_control) {
         return Err(invalid(format!(
             "a method's name has 1 to {NAME_BYTES_MAX} bytes and no control characters"

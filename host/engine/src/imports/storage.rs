@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use wasmverse_core::{CallError, ErrorKind};
+use wasmverse_core::{CallError, Durability, ErrorKind};
 
 use crate::{
     bindings::{Failure, wasmverse::object::storage},
@@ -165,7 +165,7 @@ impl Host {
                 "`{function}` is for `activate` and `handle` only, this is `{step}`"
             )));
         }
-        if !self.is_durable {
+        if self.durability != Durability::Durable {
             return Err(denied(format!(
                 "`{function}` is for durable types: declare `\"durability\": \"durable\"`, or \
                  keep the state in the object itself"

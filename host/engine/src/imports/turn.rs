@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use wasmverse_core::Caller;
+use wasmverse_core::{Caller, DERIVED};
 
 use crate::{
     bindings::{ObjectRef, wasmverse::object::turn},
@@ -43,7 +43,7 @@ impl turn::Host for Host {
     fn idempotency_key(&mut self) -> wasmtime::Result<Option<String>> {
         self.count(1)?;
         let key = self.turn.as_ref().and_then(|turn| turn.key.as_deref());
-        Ok(key.map(str::to_owned))
+        Ok(key.map(|key| key.trim_start_matches(DERIVED).to_owned()))
     }
 
     fn traceparent(&mut self) -> wasmtime::Result<Option<String>> {

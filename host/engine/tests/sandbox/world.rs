@@ -12,7 +12,8 @@ use futures_util::future::{self, BoxFuture};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use wasmverse_core::{
-    Action, Call, CallError, Caller, Chain, ErrorKind, ObjectId, Reply, RevisionNumber, TurnEnd,
+    Action, Call, CallError, Caller, Chain, ErrorKind, ObjectId, Reminder, ReminderChanges, Reply,
+    RevisionNumber, TurnEnd,
 };
 use wasmverse_engine::{
     Component, Config, Engine, Instance, LogLine, Outbound, Turn, TurnId, TurnReport,
@@ -50,7 +51,9 @@ impl Outbound for World {
                 }
                 ("large", _) => Ok(Reply::Payload(vec![b'x'; (4 << 20) + 1].into())),
                 ("broken", _) => panic!("a bug of ours"),
-                (_, Action::Invoke(invocation)) => Ok(Reply::Payload(invocation.payload)),
+                (_, Action::Invoke(invocation) | Action::Deliver(invocation, _)) => {
+                    Ok(Reply::Payload(invocation.payload))
+                }
                 (_, Action::Exists) => Ok(Reply::Exists(true)),
                 (_, Action::Create | Action::Delete | Action::ClientsGone(_)) => Ok(Reply::Done),
             }
@@ -84,6 +87,13 @@ impl Outbound for World {
             stored.iter().filter(|(key, _)| key.starts_with(prefix) && key.as_str() > after);
         let page = matching.take(limit as usize).map(|(k, v)| (k.clone(), v.clone())).collect();
         Box::pin(async { Ok(page) })
+    }
+
+    fn reminders(
+        &self,
+        _object: &ObjectId,
+    ) -> BoxFuture<'static, Result<BTreeMap<Arc<str>, Reminder>, CallError>> {
+        Box::pin(async { Ok(BTreeMap::new()) })
     }
 
     fn log(&self, line: LogLine) {
@@ -151,6 +161,7 @@ pub(crate) fn turn() -> Turn {
         key: None,
         traceparent: Some("00-trace".into()),
         read_only: false,
+        reminders: ReminderChanges::default(),
     }
 }
 

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use wasmverse_sdk::{Context, Error, Request, Result};
 
-use crate::{Chameleon, misbehave};
+use crate::{Chameleon, firings, misbehave};
 
 const WRITE: &[&str] = &[
     "add",
@@ -23,6 +23,15 @@ const WRITE: &[&str] = &[
     "send_and_fail",
     "add_and_fail",
     "add_and_trap",
+    "add_slowly",
+    "relay_and_trap",
+    "relay_and_add",
+    "send_many",
+    "send_and_leave",
+    "add_and_leave",
+    "remind",
+    "cancel",
+    "note_firing",
     "push",
     "broadcast",
     "create",
@@ -37,7 +46,7 @@ const WRITE: &[&str] = &[
 ];
 const READ_ONLY: &[&str] = &[
     "value", "entries", "label", "born", "peek", "sneak", "overstep", "exists", "ask", "read",
-    "scan",
+    "scan", "pending", "fired",
 ];
 
 /// The methods, for the description.
@@ -68,6 +77,31 @@ fn with_storage(context: &Context, act: &str, argument: &Value) -> Result<Value>
     }
 }
 
+/// Sets, cancels and lists reminders: `[name, when, method, argument]`, where `when` is `every` or
+/// `after` with milliseconds, or `cron` with a pattern.
+fn with_reminders(context: &Context, act: &str, argument: &Value) -> Result<Value> {
+    match act {
+        "cancel" => context.cancel_reminder(word(argument)?).map(|()| Value::Null),
+        "pending" => {
+            let pending = context.reminders()?.into_iter();
+            Ok(pending
+                .map(|it| json!({ "name": it.name, "when": it.when, "due": it.due_micros }))
+                .collect())
+        }
+        _ => {
+            let (kind, how) = (word(&argument[1][0])?, &argument[1][1]);
+            let millis = || number(how).map(|millis| Duration::from_millis(millis.unsigned_abs()));
+            let when = match kind {
+                "every" => wasmverse_sdk::every(millis()?),
+                "after" => wasmverse_sdk::after(millis()?),
+                _ => wasmverse_sdk::cron(word(how)?, "UTC"),
+            };
+            let (name, method) = (word(&argument[0])?, word(&argument[2])?);
+            context.remind(name, when, (method, &argument[3])).map(|()| Value::Null)
+        }
+    }
+}
+
 /// A call of another object.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -81,6 +115,8 @@ struct Errand {
     argument: Value,
     #[serde(default)]
     timeout_ms: Option<u64>,
+    #[serde(default)]
+    key: Option<String>,
 }
 
 impl Errand {
@@ -88,6 +124,9 @@ impl Errand {
         let mut target = context.object(self.type_name.clone(), self.id.clone());
         if let Some(millis) = self.timeout_ms {
             target = target.timeout(Duration::from_millis(millis));
+        }
+        if let Some(key) = &self.key {
+            target = target.key(key);
         }
         target.request(self.method.clone(), &self.argument)
     }
@@ -132,6 +171,17 @@ pub(crate) fn run(
             me.kept.value += number(&argument)?;
             misbehave("trap").map(|()| Value::Null)
         }
+        "add_slowly" => {
+            thread::sleep(Duration::from_millis(200));
+            me.kept.value += number(&argument)?;
+            Ok(json!(me.kept.value))
+        }
+        "relay_and_trap" | "relay_and_add" | "send_many" | "add_and_leave" => {
+            and_others(me, context, act, argument)
+        }
+        "remind" | "cancel" | "pending" => with_reminders(context, act, &argument),
+        "note_firing" => firings::note(me, context),
+        "fired" => firings::after(me, context, number(&argument)?),
         "wait" => {
             thread::sleep(Duration::from_millis(number(&argument)?.unsigned_abs()));
             Ok(argument)
@@ -153,6 +203,33 @@ pub(crate) fn run(
     }
 }
 
+/// What changes something here, and concerns others, too.
+fn and_others(me: &mut Chameleon, context: &Context, act: &str, argument: Value) -> Result<Value> {
+    match act {
+        "relay_and_trap" => {
+            errand(argument)?.request(context).call()?;
+            misbehave("trap").map(|()| Value::Null)
+        }
+        "relay_and_add" => {
+            let answer = errand(argument)?.request(context).call()?;
+            me.kept.value += 1;
+            Ok(answer)
+        }
+        "send_many" => {
+            let errands: Vec<Errand> = parse(argument)?;
+            for errand in &errands {
+                errand.request(context).send()?;
+            }
+            me.kept.value += 1;
+            Ok(json!(me.kept.value))
+        }
+        _ => {
+            me.kept.value += number(&argument)?;
+            context.delete(&context.me().type_name, context.id()).map(|()| json!(me.kept.value))
+        }
+    }
+}
+
 /// What concerns others.
 fn with_others(context: &Context, act: &str, argument: Value) -> Result<Value> {
     let done = |()| Value::Null;
@@ -168,6 +245,10 @@ fn with_others(context: &Context, act: &str, argument: Value) -> Result<Value> {
             Ok(context.call_many(requests).into_iter().map(answer).collect())
         }
         "send" => errand(argument)?.request(context).send().map(done),
+        "send_and_leave" => {
+            errand(argument)?.request(context).send()?;
+            context.delete(&context.me().type_name, context.id()).map(done)
+        }
         "send_and_fail" => {
             errand(argument)?.request(context).send()?;
             Err(Error::new("changed-my-mind", "after sending"))

@@ -2,6 +2,7 @@
 //! many revisions and types. Its methods make everything happen that an object can make happen.
 
 mod acts;
+mod firings;
 mod settings;
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
