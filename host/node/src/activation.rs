@@ -6,6 +6,8 @@
 mod check;
 mod commit;
 mod leave;
+mod once;
+mod recall;
 mod save;
 mod settle;
 mod sure;
@@ -13,12 +15,13 @@ mod turn;
 mod upgrade;
 mod wake;
 
+pub(crate) use once::reason;
 use upgrade::InLine;
 pub(crate) use wake::PAUSE_WAITED_FOR;
 
 use std::sync::Arc;
 
-use wasmverse_core::{CallError, Durability, ErrorKind, ObjectId, life::Phase};
+use wasmverse_core::{CallError, Durability, ErrorKind, ObjectId, ledger::Ledger, life::Phase};
 use wasmverse_engine::Instance;
 use wasmverse_store::StateDigest;
 
@@ -52,6 +55,8 @@ struct Awake {
     before: Option<StateDigest>,
     /// It woke from a state of another schema, and that is what is stored.
     is_migrated: bool,
+    /// What it has answered already; none: nobody has looked.
+    ledger: Option<Ledger>,
 }
 
 impl Activation {

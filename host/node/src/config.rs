@@ -83,6 +83,9 @@ pub struct NodeConfig {
     /// Turns that run when the node stops have so long to end.
     #[serde(with = "span")]
     pub drain: Duration,
+    /// A send, or the firing of a reminder, that is not executed is tried so often, with growing pauses;
+    /// then it is a dead letter.
+    pub delivery_tries_max: u32,
     /// Pushes wait so long for a gate that is away.
     #[serde(with = "span")]
     pub gate_window: Duration,
@@ -117,6 +120,7 @@ impl Default for NodeConfig {
             memory_bytes_max: None,
             queued_bytes_max: 256 << 20,
             drain: Duration::from_secs(10),
+            delivery_tries_max: 20,
             gate_window: Duration::from_secs(30),
             auto_load: Vec::new(),
             component_bytes_max: 32 << 20,
@@ -226,12 +230,20 @@ pub struct StoreConfig {
     pub data_dir: PathBuf,
     /// Connections to a PostgreSQL server at once, at most; three at least.
     pub connections_max: u32,
+    /// What a keyed call was answered is kept so long, and a little longer.
+    #[serde(serialize_with = "span::serialize", deserialize_with = "span::positive")]
+    pub results_kept: Duration,
 }
 
 impl Default for StoreConfig {
     fn default() -> Self {
         let store = wasmverse_store::Config::default();
-        Self { url: None, data_dir: store.data_dir, connections_max: store.connections_max }
+        Self {
+            url: None,
+            data_dir: store.data_dir,
+            connections_max: store.connections_max,
+            results_kept: Duration::from_secs(24 * 3600),
+        }
     }
 }
 

@@ -175,6 +175,7 @@ pub(crate) fn unstored(error: &store::Error) -> CallError {
             CallError::new(ErrorKind::Unavailable, message).maybe_executed()
         }
         store::Error::Refused(_)
+        | store::Error::Repeated(_)
         | store::Error::InUse { .. }
         | store::Error::NotOurs(_)
         | store::Error::Damaged(_) => CallError::new(ErrorKind::Internal, message),

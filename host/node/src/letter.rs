@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Instant};
 use tokio::sync::oneshot;
 use wasmverse_core::{
     Action, Call, CallError, Caller, Chain, ErrorKind, Invocation, MethodSpec, ObjectId, Reply,
-    RevisionNumber,
+    RevisionNumber, SendNumber, due::Firing,
 };
 
 use crate::{budget::Charge, metrics::Metrics};
@@ -32,11 +32,22 @@ pub(crate) struct Letter {
 /// What a letter asks for.
 pub(crate) enum Work {
     /// Run a turn.
-    Invoke(Invocation, Option<Admitted>),
+    Invoke(Invocation, Option<Admitted>, Source),
     Create,
     Delete,
     /// Only have an instance.
     Wake,
+}
+
+/// What a turn is to be run for.
+pub(crate) enum Source {
+    /// A call, and whoever makes it waits.
+    Call,
+    /// A send of that number, of the object that calls. Answered by [`Reply::Done`] if it has left the
+    /// outbox in the turn's own commit.
+    Send(SendNumber),
+    /// A reminder that fires.
+    Reminder(Box<Firing>),
 }
 
 /// What a method is, by the revision that was asked.
@@ -57,7 +68,10 @@ impl Letter {
     /// A call as a letter; `None`: it is none, existence is answered without one.
     pub(crate) fn new(call: Call, arrived: Instant, reply: ReplyTo) -> (ObjectId, Self) {
         let work = match call.action {
-            Action::Invoke(invocation) => Work::Invoke(invocation, None),
+            Action::Invoke(invocation) => Work::Invoke(invocation, None, Source::Call),
+            Action::Deliver(invocation, number) => {
+                Work::Invoke(invocation, None, Source::Send(number))
+            }
             Action::Create => Work::Create,
             Action::Delete => Work::Delete,
             Action::Exists | Action::ClientsGone(_) => Work::Wake,
@@ -78,7 +92,7 @@ impl Letter {
     /// What it takes while it waits, about.
     pub(crate) fn bytes(&self) -> usize {
         let payload = match &self.work {
-            Work::Invoke(invocation, _) => invocation.payload.len(),
+            Work::Invoke(invocation, ..) => invocation.payload.len(),
             Work::Create | Work::Delete | Work::Wake => 0,
         };
         LETTER_BYTES + payload

@@ -47,6 +47,15 @@ pub(crate) struct Metrics {
     pub(crate) clients_gone_lost: Counter,
     pub(crate) sends: Counter,
     pub(crate) sends_lost: Counter,
+    /// Sends that wait in memory to arrive.
+    pub(crate) sends_pending: Gauge,
+    /// Keyed calls that were answered before.
+    pub(crate) repeated: Counter,
+    pub(crate) dead_letters: Counter,
+    /// Reminders that wait in memory, how often one was fired, and how late.
+    pub(crate) reminders: Gauge,
+    pub(crate) firings: Counter,
+    lateness: Histogram,
     pub(crate) upgrades: Counter,
     pub(crate) upgrades_refused: Counter,
     /// Peers that are linked up.
@@ -92,10 +101,21 @@ impl Metrics {
             clients_gone_lost: counter!("wasmverse_node_clients_gone_lost_total"),
             sends: counter!("wasmverse_node_sends_total"),
             sends_lost: counter!("wasmverse_node_sends_lost_total"),
+            sends_pending: gauge!("wasmverse_node_pending_sends"),
+            repeated: counter!("wasmverse_node_repeated_calls_total"),
+            dead_letters: counter!("wasmverse_node_dead_letters_total"),
+            reminders: gauge!("wasmverse_node_reminders"),
+            firings: counter!("wasmverse_node_firings_total"),
+            lateness: histogram!("wasmverse_node_reminder_lateness_seconds"),
             upgrades: counter!("wasmverse_node_upgrades_total"),
             upgrades_refused: counter!("wasmverse_node_upgrades_refused_total"),
             links: gauge!("wasmverse_node_links"),
         }
+    }
+
+    /// The turn of a reminder begins, so many microseconds after it was due.
+    pub(crate) fn lateness(&self, micros: i64) {
+        self.lateness.record(std::time::Duration::from_micros(micros.max(0).unsigned_abs()));
     }
 
     /// A call has ended.

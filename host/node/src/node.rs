@@ -1,6 +1,11 @@
 //! A node: starts, answers calls, shows what it hosts, and stops without losing anything.
 
-use std::{fmt, path::Path, sync::Arc, time::Instant};
+use std::{
+    fmt,
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use anyhow::Context as _;
 use bytes::Bytes;
@@ -24,17 +29,18 @@ use crate::{
     logs::LogHub,
     memory::Memory,
     owned::Owned,
+    reminders, results,
     rollout::Progress,
     saver::Saver,
-    sweep,
+    sends, sweep,
 };
 
 /// How many objects of `auto_load` wake at once.
 const AUTO_LOAD_PARALLEL: usize = 16;
 /// Between two tries to wake one of them: at first, and at most.
-const AUTO_LOAD_PAUSE: std::time::Duration = std::time::Duration::from_millis(500);
-const AUTO_LOAD_PAUSE_MAX: std::time::Duration = std::time::Duration::from_secs(30);
-const AUTO_LOAD_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(30);
+const AUTO_LOAD_PAUSE: Duration = Duration::from_millis(500);
+const AUTO_LOAD_PAUSE_MAX: Duration = Duration::from_secs(30);
+const AUTO_LOAD_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A node. Clones are one and the same.
 #[derive(Clone)]
@@ -79,7 +85,7 @@ impl Node {
         let owned = owned.context("failed to claim the shards in the store")?;
         let this = Self(Host::new(node, shards, engine, store, owned, live_max));
         this.load_types().await?;
-        this.run_in_background(auto_load, &shutdown);
+        this.run_in_background(auto_load, kept.results_kept, &shutdown);
         Ok(this)
     }
 
@@ -191,12 +197,20 @@ impl Node {
         Ok(())
     }
 
-    fn run_in_background(&self, auto_load: Vec<ObjectId>, shutdown: &Shutdown) {
+    fn run_in_background(
+        &self,
+        auto_load: Vec<ObjectId>,
+        results_kept: Duration,
+        shutdown: &Shutdown,
+    ) {
         let host = &self.0;
         let end = &host.background_end;
         host.background.spawn(Saver::tick(host.clone(), end.clone()));
         host.background.spawn(Saver::write(host.clone(), host.writer_end.clone()));
         host.background.spawn(sweep::sweep(host.clone(), end.clone()));
+        host.background.spawn(sends::run(host.clone(), end.clone()));
+        host.background.spawn(reminders::run(host.clone(), end.clone()));
+        host.background.spawn(results::forget(host.clone(), results_kept, end.clone()));
         host.background.spawn(Memory::relieve(host.clone(), end.clone()));
         host.background.spawn(wake_all(host.clone(), auto_load, end.clone()));
         let (this, requested) = (self.clone(), shutdown.token());

@@ -1,11 +1,16 @@
 //! What the objects of this node ask of the world: calls go back into the node, lines to its logs.
 
-use std::sync::{Arc, OnceLock, Weak};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, OnceLock, Weak},
+};
 
 use bytes::Bytes;
 use futures_util::future::{self, BoxFuture};
-use wasmverse_core::{Call, CallError, ObjectId, Reply};
+use wasmverse_core::{Action, Call, CallError, ObjectId, Reminder, Reply};
 use wasmverse_engine::{LogLine, Outbound};
+use wasmverse_router::until_answered;
+use wasmverse_store::{NewReminder, StoredReminder};
 
 use crate::{deploy::unstored, host::Host, letter, logs::LogHub, node::Node};
 
@@ -34,9 +39,16 @@ impl Outgoing {
 
 impl Outbound for Outgoing {
     fn call(&self, call: Call) -> BoxFuture<'static, Result<Reply, CallError>> {
-        match self.node() {
-            Some(node) => node.0.call_untimed(call),
-            None => Box::pin(future::ready(Err(letter::stopping()))),
+        let Some(Node(host)) = self.node() else {
+            return Box::pin(future::ready(Err(letter::stopping())));
+        };
+        match &call.action {
+            Action::Invoke(invocation) if invocation.key.is_some() => {
+                // A derived key says nothing of how its object takes it.
+                let is_sure = host.is_durable(call.object.type_name());
+                until_answered(call, is_sure, move |call| host.call_untimed(call))
+            }
+            _ => host.call_untimed(call),
         }
     }
 
@@ -81,6 +93,24 @@ impl Outbound for Outgoing {
             let after = Some(after.as_str()).filter(|after| !after.is_empty());
             let page = host.store.storage_scan(&object, &prefix, after, limit).await;
             page.map(|page| page.rows).map_err(|error| unstored(&error).about(&object))
+        })
+    }
+
+    fn reminders(
+        &self,
+        object: &ObjectId,
+    ) -> BoxFuture<'static, Result<BTreeMap<Arc<str>, Reminder>, CallError>> {
+        let Some(Node(host)) = self.node() else {
+            return Box::pin(future::ready(Err(letter::stopping())));
+        };
+        let object = object.clone();
+        Box::pin(async move {
+            let stored = host.reminders_of(&object).await.map_err(|error| error.about(&object))?;
+            let named = stored.into_iter().map(|StoredReminder { reminder, .. }| {
+                let NewReminder { name, when, method, payload, due_micros } = reminder;
+                (name, Reminder { when, method, payload, due_micros })
+            });
+            Ok(named.collect())
         })
     }
 

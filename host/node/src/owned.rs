@@ -8,7 +8,7 @@ use std::{
 
 use tokio::sync::watch;
 use wasmverse_core::{CallError, Epoch, ErrorKind, ShardCount, ShardId, Version};
-use wasmverse_store::{self as store, Commit, Owner, Store};
+use wasmverse_store::{self as store, Commit, Effect, Owner, Store};
 
 use crate::{host::Host, node::Node};
 
@@ -46,6 +46,16 @@ impl Owned {
     }
 }
 
+/// Whether sends may have to leave because of it.
+fn is_of_sends(effect: &Effect) -> bool {
+    matches!(effect, Effect::Send(_) | Effect::Revive(_))
+}
+
+/// Whether reminders are due at other times because of it.
+fn is_of_reminders(effect: &Effect) -> bool {
+    matches!(effect, Effect::Remind(_) | Effect::Cancel(_) | Effect::Fired { .. })
+}
+
 impl Node {
     /// Why this node writes no more: somebody else has claimed its shards; none: it does.
     pub fn fenced(&self) -> watch::Receiver<Option<String>> {
@@ -62,6 +72,8 @@ impl Host {
     /// Writes what one turn changed, together with what others write meanwhile.
     pub(crate) async fn write(&self, commit: Commit) -> Result<Version, store::Error> {
         let began = Instant::now();
+        let (sends, reminds) =
+            (commit.effects.iter().any(is_of_sends), commit.effects.iter().any(is_of_reminders));
         let answers = self.store.commit(vec![commit]).await;
         self.metrics.commit_time.record(began.elapsed());
         let answer = answers.and_then(|answers| {
@@ -74,6 +86,14 @@ impl Host {
             Err(error) => {
                 self.metrics.commits_failed.increment(1);
                 self.note_fence(error);
+                // What it would have set off begins all the same, if it was done.
+                let is_unknown = matches!(error, store::Error::Unknown(_));
+                if is_unknown && sends {
+                    self.sends.doubt();
+                }
+                if is_unknown && reminds {
+                    self.reminders.doubt();
+                }
             }
         }
         answer

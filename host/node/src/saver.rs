@@ -102,6 +102,7 @@ impl Saver {
                 revision,
             },
             storage: Vec::new(),
+            effects: Vec::new(),
         };
         self.queue(Job { entry: entry.clone(), commit, digest, bytes });
     }
@@ -303,8 +304,8 @@ mod tests {
         let entry = Arc::new(Entry::new(object.clone(), ShardId(0)));
         let digest = StateDigest::of(&State::default());
         let (shard, epoch, change) = (ShardId(0), Epoch(1), Change::Touch);
-        let storage = Vec::new();
-        let commit = Commit { object, shard, epoch, expected: Expected::Any, change, storage };
+        let (expected, storage, effects) = (Expected::Any, Vec::new(), Vec::new());
+        let commit = Commit { object, shard, epoch, expected, change, storage, effects };
         Job { entry, commit, digest, bytes }
     }
 

@@ -1,8 +1,11 @@
-//! What a node does for gates and operators, as its gRPC service: links, types, objects, logs.
+//! What a node does for gates and operators, as its gRPC service: links, types, objects, logs, dead
+//! letters and reminders.
+
+mod dead_letters;
+mod upload;
 
 use std::{pin::Pin, time::Duration};
 
-use bytes::BytesMut;
 use futures_util::{Stream, StreamExt as _, stream};
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::WatchStream;
@@ -11,9 +14,11 @@ use tonic::{Request, Response, Status, Streaming};
 use wasmverse_core::{CallError, ErrorKind, RevisionNumber, TypeName};
 use wasmverse_proto::{
     admin::{
-        DeployRequest, DeployResponse, ListTypesRequest, ListTypesResponse, LogLine,
-        RolloutProgress, RolloutRequest, TailLogsRequest, UploadHeader, UploadTypeRequest,
-        UploadTypeResponse, upload_type_request::Part,
+        DeadLetter, DeployRequest, DeployResponse, DropDeadLetterRequest, DropDeadLetterResponse,
+        GetDeadLetterRequest, ListDeadLettersRequest, ListDeadLettersResponse,
+        ListRemindersRequest, ListRemindersResponse, ListTypesRequest, ListTypesResponse, LogLine,
+        RetryDeadLetterRequest, RetryDeadLetterResponse, RolloutProgress, RolloutRequest,
+        TailLogsRequest, UploadTypeRequest, UploadTypeResponse,
     },
     convert::{error_to_status, ref_to_object},
     gate::{ListObjectsRequest, ListObjectsResponse, ObjectInfo, ObjectRef},
@@ -122,10 +127,7 @@ impl NodeService for Service {
         request: Request<ListObjectsRequest>,
     ) -> Result<Response<ListObjectsResponse>, Status> {
         let asked = request.into_inner();
-        let limit = if asked.limit == 0 { PAGE_LENGTH } else { asked.limit };
-        if limit > PAGE_LENGTH_MAX {
-            return Err(refused(&format!("`limit` is at most {PAGE_LENGTH_MAX}")));
-        }
+        let limit = page_length(asked.limit)?;
         let type_name = optional_type(&asked.r#type)?;
         let after = match asked.page.as_str() {
             "" => None,
@@ -174,7 +176,7 @@ impl NodeService for Service {
         request: Request<Streaming<UploadTypeRequest>>,
     ) -> Result<Response<UploadTypeResponse>, Status> {
         let bytes_max = self.node.config().component_bytes_max;
-        let (header, component) = receive(request.into_inner(), bytes_max).await?;
+        let (header, component) = upload::receive(request.into_inner(), bytes_max).await?;
         let node = self.node.clone();
         let uploading = async move {
             node.upload(component.freeze(), &header.author, !header.store_only).await
@@ -244,38 +246,52 @@ impl NodeService for Service {
         let lines = self.node.logs().tail(filter, recent);
         Ok(self.answers(lines.map(|line| terms::log_line(&line))))
     }
+
+    async fn list_dead_letters(
+        &self,
+        request: Request<ListDeadLettersRequest>,
+    ) -> Result<Response<ListDeadLettersResponse>, Status> {
+        self.dead_letters(request.get_ref()).await.map(Response::new)
+    }
+
+    async fn get_dead_letter(
+        &self,
+        request: Request<GetDeadLetterRequest>,
+    ) -> Result<Response<DeadLetter>, Status> {
+        self.dead_letter(request.get_ref().number).await.map(Response::new)
+    }
+
+    async fn retry_dead_letter(
+        &self,
+        request: Request<RetryDeadLetterRequest>,
+    ) -> Result<Response<RetryDeadLetterResponse>, Status> {
+        self.retry(request.get_ref().number).await?;
+        Ok(Response::new(RetryDeadLetterResponse {}))
+    }
+
+    async fn drop_dead_letter(
+        &self,
+        request: Request<DropDeadLetterRequest>,
+    ) -> Result<Response<DropDeadLetterResponse>, Status> {
+        self.drop_letter(request.get_ref().number).await?;
+        Ok(Response::new(DropDeadLetterResponse {}))
+    }
+
+    async fn list_reminders(
+        &self,
+        request: Request<ListRemindersRequest>,
+    ) -> Result<Response<ListRemindersResponse>, Status> {
+        self.reminders(request.get_ref()).await.map(Response::new)
+    }
 }
 
-/// A component that comes in pieces.
-async fn receive(
-    mut parts: Streaming<UploadTypeRequest>,
-    bytes_max: usize,
-) -> Result<(UploadHeader, BytesMut), Status> {
-    let first = parts.message().await?.and_then(|first| first.part);
-    let Some(Part::Header(header)) = first else {
-        return Err(refused("the first part of an upload must be its header"));
-    };
-    let mut component = BytesMut::new();
-    loop {
-        let part = parts.message().await?.and_then(|part| part.part);
-        let chunk = match part {
-            Some(Part::Chunk(chunk)) => chunk,
-            Some(Part::Complete(true)) => break,
-            Some(Part::Header(_) | Part::Complete(false)) => {
-                return Err(refused("after its header an upload has chunks only"));
-            }
-            // A stream that its sender cancels ends like one that is done.
-            None => return Err(refused("the upload broke off")),
-        };
-        if component.len() + chunk.len() > bytes_max {
-            return Err(refused(&format!(
-                "the component is larger than {bytes_max} bytes: strip it, or raise \
-                 `node.component_bytes_max`"
-            )));
-        }
-        component.extend_from_slice(&chunk);
+/// How long a page is to be.
+fn page_length(asked: u32) -> Result<u32, Status> {
+    match asked {
+        0 => Ok(PAGE_LENGTH),
+        1..=PAGE_LENGTH_MAX => Ok(asked),
+        _ => Err(refused(&format!("`limit` is at most {PAGE_LENGTH_MAX}"))),
     }
-    Ok((header, component))
 }
 
 fn required_type(name: &str) -> Result<TypeName, Status> {

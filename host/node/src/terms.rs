@@ -2,10 +2,14 @@
 
 use wasmverse_core::TypeName;
 use wasmverse_proto::{
-    admin::{ListTypesResponse, LogLine, Refusal, RolloutProgress, TypeInfo},
+    admin::{
+        DeadLetter, ListTypesResponse, LogLine, Refusal, Reminder, RolloutProgress, TypeInfo,
+        dead_letter::Kind,
+    },
     convert::object_to_ref,
     gate::ObjectInfo,
 };
+use wasmverse_store::{self as store, DeadSource, NewReminder, NewSend, StoredReminder};
 
 use crate::{ObjectState, ObjectStatus, Progress, TailLine, TypeEntry};
 
@@ -68,5 +72,69 @@ pub(crate) fn log_line(tail: &TailLine) -> LogLine {
         fields: line.fields.iter().cloned().collect(),
         turn: line.turn.map(|turn| turn.to_string()).unwrap_or_default(),
         missed: tail.missed,
+    }
+}
+
+/// A send or a firing that was given up.
+pub(crate) fn dead_letter(letter: store::DeadLetter) -> DeadLetter {
+    let NewSend { to, method, payload } = letter.send;
+    let kind = match letter.source {
+        DeadSource::Send(number) => Kind::Send(number.to_string()),
+        DeadSource::Firing(reminder) => Kind::Reminder((*reminder).into()),
+    };
+    DeadLetter {
+        number: letter.number,
+        from: Some(object_to_ref(&letter.from)),
+        to: Some(object_to_ref(&to)),
+        method: (*method).into(),
+        payload,
+        reason: letter.reason,
+        kind: Some(kind),
+        sent_at_micros: letter.sent_at_micros,
+        died_at_micros: letter.died_at_micros,
+    }
+}
+
+/// A reminder that is set.
+pub(crate) fn reminder(stored: StoredReminder) -> Reminder {
+    let NewReminder { name, when, method, payload, due_micros } = stored.reminder;
+    Reminder {
+        name: (*name).into(),
+        when: (*when).into(),
+        method: (*method).into(),
+        payload,
+        due_micros,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use wasmverse_core::{SendNumber, ShardId, Version};
+
+    use super::*;
+
+    #[test]
+    fn a_dead_letter_says_which_send_or_which_reminder_it_was() {
+        let letter = |source| store::DeadLetter {
+            number: 7,
+            from: "BankAccount/a".parse().unwrap(),
+            shard: ShardId(3),
+            source,
+            send: NewSend {
+                to: "BankAccount/b".parse().unwrap(),
+                method: "deposit".into(),
+                payload: "5".into(),
+            },
+            reason: "application (overflow): it would not fit".into(),
+            sent_at_micros: 1,
+            died_at_micros: 2,
+        };
+        let number = SendNumber { version: Version(12), place: 3 };
+        let sent = dead_letter(letter(DeadSource::Send(number)));
+        assert_eq!(sent.kind, Some(Kind::Send("12.3".into())));
+        assert_eq!((sent.number, sent.sent_at_micros, sent.died_at_micros), (7, 1, 2));
+        assert_eq!((sent.from.unwrap().id, sent.to.unwrap().id), ("a".into(), "b".into()));
+        let fired = dead_letter(letter(DeadSource::Firing("close".into())));
+        assert_eq!(fired.kind, Some(Kind::Reminder("close".into())));
     }
 }

@@ -13,6 +13,7 @@ mod metrics;
 mod outbox;
 mod peer;
 mod pushes;
+mod retry;
 mod router;
 
 use futures_util::future::BoxFuture;
@@ -22,6 +23,7 @@ pub use audience::{Audience, Delivery};
 pub use catalog::Types;
 pub use config::{LinkBounds, RouterConfig};
 pub use control::{Bearer, Control};
+pub use retry::{has_own_key, until_answered};
 pub use router::Router;
 
 /// What answers calls: a node's directory, or a router on the way to one.

@@ -139,7 +139,7 @@ impl Peer {
 /// What a call takes on the wire, without its names.
 fn size(call: &Call) -> usize {
     match &call.action {
-        Action::Invoke(invocation) => {
+        Action::Invoke(invocation) | Action::Deliver(invocation, _) => {
             invocation.payload.len()
                 + invocation.method.len()
                 + invocation.key.as_ref().map_or(0, |key| key.len())

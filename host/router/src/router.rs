@@ -8,7 +8,10 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::Instrument as _;
 use wasmverse_core::{Call, CallError, NodeId, ObjectId, Placement, Reply, ShardCount};
 
-use crate::{Audience, Callee, Control, RouterConfig, Types, catalog, link, peer::Peer};
+use crate::{
+    Audience, Callee, Control, RouterConfig, Types, catalog, has_own_key, link, peer::Peer,
+    until_answered,
+};
 
 /// Brings calls to their objects. Cheap to clone.
 #[derive(Clone)]
@@ -86,6 +89,16 @@ impl Router {
     }
 }
 
+impl View {
+    /// Brings a call to its object, once.
+    fn bring(&self, call: Call, shard: u32) -> BoxFuture<'static, Result<Reply, CallError>> {
+        match &self.way {
+            Way::Local(callee) => callee.call(call),
+            Way::Remote { peer, .. } => peer.call(call, shard),
+        }
+    }
+}
+
 impl Callee for Router {
     fn call(&self, call: Call) -> BoxFuture<'static, Result<Reply, CallError>> {
         let shard = match self.place(&call.object) {
@@ -93,10 +106,13 @@ impl Callee for Router {
             Err(error) => return std::future::ready(Err(error)).boxed(),
         };
         let span = tracing::debug_span!("router.call", object = %call.object, shard);
-        let calling = match &self.0.way {
-            Way::Local(callee) => span.in_scope(|| callee.call(call)),
-            Way::Remote { peer, .. } => peer.call(call, shard),
-        };
+        let calling = span.in_scope(|| match has_own_key(&call) {
+            true => {
+                let view = Arc::clone(&self.0);
+                until_answered(call, true, move |call| view.bring(call, shard))
+            }
+            false => self.0.bring(call, shard),
+        });
         if span.is_disabled() { calling } else { calling.instrument(span).boxed() }
     }
 

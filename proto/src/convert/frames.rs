@@ -5,7 +5,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use wasmverse_core::{Action, Call, CallError, Caller, ErrorKind, Invocation, ObjectId, Reply};
+use bytes::Bytes;
+use prost::Message as _;
+use wasmverse_core::{
+    Action, Call, CallError, Caller, ErrorKind, Invocation, ObjectId, Reply, SendNumber, Version,
+};
 
 use crate::{
     gate::ObjectRef,
@@ -48,12 +52,14 @@ pub fn call_to_frame(id: u64, shard: u32, call: Call, now: Instant) -> CallFrame
         ..CallFrame::default()
     };
     let action = match call.action {
-        Action::Invoke(Invocation { method, payload, key, read_only }) => {
-            frame.method = (*method).into();
-            frame.payload = payload;
-            frame.key = key.as_deref().unwrap_or_default().into();
-            frame.read_only = read_only;
+        Action::Invoke(invocation) => {
+            invocation_to_frame(&mut frame, invocation);
             node::Action::Invoke
+        }
+        Action::Deliver(invocation, number) => {
+            invocation_to_frame(&mut frame, invocation);
+            (frame.send_version, frame.send_place) = (number.version.0, number.place);
+            node::Action::Deliver
         }
         Action::Create => node::Action::Create,
         Action::Delete => node::Action::Delete,
@@ -67,6 +73,14 @@ pub fn call_to_frame(id: u64, shard: u32, call: Call, now: Instant) -> CallFrame
     frame
 }
 
+fn invocation_to_frame(frame: &mut CallFrame, invocation: Invocation) {
+    let Invocation { method, payload, key, read_only } = invocation;
+    frame.method = (*method).into();
+    frame.payload = payload;
+    frame.key = key.as_deref().unwrap_or_default().into();
+    frame.read_only = read_only;
+}
+
 /// The call in a frame. Its deadline is counted from `now`.
 ///
 /// # Errors
@@ -78,13 +92,16 @@ pub fn frame_to_call(frame: CallFrame, now: Instant) -> Result<Call, CallError> 
     }
     let waiting = frame.chain.iter().map(|waiting| ref_to_object(Some(waiting)));
     let chain: Vec<ObjectId> = waiting.collect::<Result<_, _>>()?;
+    let number = SendNumber { version: Version(frame.send_version), place: frame.send_place };
+    let invocation = Invocation {
+        method: frame.method.into(),
+        payload: frame.payload,
+        key: some(frame.key),
+        read_only: frame.read_only,
+    };
     let action = match node::Action::try_from(frame.action) {
-        Ok(node::Action::Invoke) => Action::Invoke(Invocation {
-            method: frame.method.into(),
-            payload: frame.payload,
-            key: some(frame.key),
-            read_only: frame.read_only,
-        }),
+        Ok(node::Action::Invoke) => Action::Invoke(invocation),
+        Ok(node::Action::Deliver) => Action::Deliver(invocation, number),
         Ok(node::Action::Create) => Action::Create,
         Ok(node::Action::Delete) => Action::Delete,
         Ok(node::Action::Exists) => Action::Exists,
@@ -130,6 +147,23 @@ pub fn frame_to_reply(frame: ReplyFrame) -> Result<Reply, CallError> {
         )
         .maybe_executed()),
     }
+}
+
+/// What became of a call, as it is kept.
+pub fn reply_to_bytes(reply: Result<Reply, CallError>) -> Bytes {
+    reply_to_frame(0, reply).encode_to_vec().into()
+}
+
+/// What became of a call, as it was kept.
+///
+/// # Errors
+/// What the callee answered; `internal` if it cannot be read.
+pub fn bytes_to_reply(bytes: Bytes) -> Result<Reply, CallError> {
+    let frame = ReplyFrame::decode(bytes).map_err(|error| {
+        let message = format!("the answer that was kept cannot be read: {error}");
+        CallError::new(ErrorKind::Internal, message)
+    })?;
+    frame_to_reply(frame)
 }
 
 /// An error, whole.

@@ -42,7 +42,7 @@ impl Activation {
         }
         if unsure {
             // Whatever version the row has then is ours: nobody else writes it.
-            self.make_sure().await?;
+            self.make_sure().await.map_err(|error| unstored(&error))?;
         }
         let awake = self.awake.as_mut().expect("only a live object is saved");
         let snapshot = awake.instance.snapshot().await;

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use wasmverse_core::{CallError, Durability, Reply, Version};
 use wasmverse_engine::Leaving;
-use wasmverse_store::{self as store, Change, Expected};
+use wasmverse_store::{self as store, Change, Commit, Effect, Expected};
 
 use super::{Activation, Awake};
 use crate::{
@@ -27,7 +27,8 @@ impl Activation {
         } else if matches!(letter.work, Work::Create) {
             self.create().await
         } else {
-            self.erase().await
+            let erased = self.erase(Vec::new()).await;
+            erased.map(|_| self.host.reminders.deleted(self.object())).map_err(|e| unstored(&e))
         };
         self.answer(letter.reply, done.map(|()| Reply::Done));
     }
@@ -38,7 +39,7 @@ impl Activation {
             None => self.host.types.get(self.object().type_name())?,
         };
         if self.awake.is_none() {
-            self.make_sure().await?;
+            self.make_sure().await.map_err(|error| unstored(&error))?;
         }
         if self.entry.lock().exists {
             return Err(already_exists(self.object()));
@@ -85,22 +86,17 @@ impl Activation {
         Ok(())
     }
 
-    /// Removes the object with all its state. A good end also if there was none.
-    pub(super) async fn erase(&mut self) -> Result<(), CallError> {
+    /// Removes the object with all its state. A good end also if there was none. Answers the version of
+    /// what is left of its row, 0 if nothing is.
+    pub(super) async fn erase(&mut self, effects: Vec<Effect>) -> Result<Version, store::Error> {
         let _ = self.entry.saved().await;
-        if self.may_have_row()
-            && let Some(version) = self.row_version().await?
-        {
-            let delete = self.commit_of(Expected::Version(version), Change::Delete);
-            if let Err(error) = self.host.write(delete).await {
-                if matches!(error, store::Error::Unknown(_) | store::Error::Conflict(_)) {
-                    self.doubt_row();
-                    if self.durability() == Some(Durability::Durable) {
-                        // The truth is in the store.
-                        self.discard();
-                    }
-                }
-                return Err(unstored(&error));
+        let mut erased = Version(0);
+        if self.may_have_row() || !effects.is_empty() {
+            let version = self.row_version().await?;
+            if version.is_some() || !effects.is_empty() {
+                let expected = version.map_or(Expected::Absent, Expected::Version);
+                let delete = self.commit_of(expected, Change::Delete);
+                erased = self.write_delete(Commit { effects, ..delete }).await?;
             }
         }
         let nap = {
@@ -117,12 +113,24 @@ impl Activation {
             instance.deactivate(Leaving::Deleted).await;
             drop(slot);
         }
-        Ok(())
+        Ok(erased)
+    }
+
+    async fn write_delete(&mut self, delete: Commit) -> Result<Version, store::Error> {
+        let written = self.host.write(delete).await;
+        if matches!(written, Err(store::Error::Unknown(_) | store::Error::Conflict(_))) {
+            self.doubt_row();
+            if self.durability() == Some(Durability::Durable) {
+                // The truth is in the store.
+                self.discard();
+            }
+        }
+        written
     }
 
     /// The version of the row, which is read unless it is known: a delete that comes late, after
     /// nobody knew of its end, must find another version and do nothing.
-    async fn row_version(&mut self) -> Result<Option<Version>, CallError> {
+    async fn row_version(&mut self) -> Result<Option<Version>, store::Error> {
         self.make_sure().await?;
         let known = {
             let inner = self.entry.lock();
@@ -131,8 +139,8 @@ impl Activation {
         if known.is_some() {
             return Ok(known);
         }
-        let stored = self.host.store.load(self.object()).await;
-        Ok(stored.map_err(|error| unstored(&error))?.map(|stored| stored.version))
+        let stored = self.host.store.load(self.object()).await?;
+        Ok(stored.map(|stored| stored.version))
     }
 
     /// Whether there still is a row, nobody knows: what memory holds has to be written again.

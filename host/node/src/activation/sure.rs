@@ -1,9 +1,9 @@
 //! What is known of the row, after a write of which nobody knows whether it was done.
 
-use wasmverse_core::CallError;
+use wasmverse_store as store;
 
 use super::Activation;
-use crate::{deploy::unstored, entry::Row};
+use crate::entry::Row;
 
 impl Activation {
     /// If nobody knows what the row is: waits until it changes no more by what was under way, and
@@ -11,13 +11,12 @@ impl Activation {
     ///
     /// # Errors
     /// As the store: then nobody knows still.
-    pub(super) async fn make_sure(&mut self) -> Result<(), CallError> {
+    pub(super) async fn make_sure(&mut self) -> Result<(), store::Error> {
         if !self.entry.lock().row.unsure {
             return Ok(());
         }
-        self.host.store.settle().await.map_err(|error| unstored(&error))?;
-        let stored = self.host.store.load(self.object()).await;
-        let stored = stored.map_err(|error| unstored(&error))?;
+        self.host.store.settle().await?;
+        let stored = self.host.store.load(self.object()).await?;
         let is_live = self.awake.is_some();
         let mut inner = self.entry.lock();
         if !is_live {

@@ -2,15 +2,20 @@
 
 use std::time::Instant;
 
+use bytes::Bytes;
 use tracing::Instrument;
 use wasmverse_core::{
-    Action, Call, CallError, Caller, Chain, Durability, Effects, Invocation, Mode, Outcome, Reply,
-    TurnEnd,
+    Action, Call, CallError, Caller, Chain, Durability, Effects, ErrorKind, Invocation, Mode,
+    Outcome, Reply, TurnEnd,
 };
 use wasmverse_engine::Turn;
 
-use super::Activation;
-use crate::letter::{self, Letter, ReplyTo, Work};
+use super::{
+    Activation,
+    commit::Uncommitted,
+    once::{Beginning, Once},
+};
+use crate::letter::{self, Letter, ReplyTo, Source, Work};
 
 /// A send has so long to be executed once it has left.
 const SEND_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(30);
@@ -32,29 +37,39 @@ impl Activation {
             Ok(read_only) => read_only,
             Err(error) => return self.answer(letter.reply, Err(error)),
         };
-        let Work::Invoke(invocation, _) = letter.work else {
+        let Work::Invoke(invocation, _, source) = letter.work else {
             return self.answer(letter.reply, Ok(Reply::Done));
+        };
+        let Invocation { method, payload, key, .. } = invocation;
+        let asked = (&*method, &payload[..]);
+        let beginning = match (&source, &key) {
+            (Source::Call, None) => Beginning::Run(Once::No, None),
+            _ => Box::pin(self.begin(source, key, &letter.caller, asked, read_only)).await,
+        };
+        let (once, key) = match beginning {
+            Beginning::Run(once, key) => (once, key),
+            Beginning::Answered(answer) => return self.answer(letter.reply, answer),
         };
         let turn = Turn {
             id: self.host.turn_id(),
             caller: letter.caller,
             chain: letter.chain,
             deadline: letter.deadline,
-            key: if read_only { None } else { invocation.key },
+            key,
             traceparent: letter.traceparent,
             read_only,
+            reminders: once.reminders(),
         };
         let span = tracing::debug_span!(
-            "node.call", object = %self.entry.object, method = &*invocation.method, turn = %turn.id
+            "node.call", object = %self.entry.object, method = &*method, turn = %turn.id
         );
-        let reply = letter.reply;
-        let step = self.invoke(turn, &invocation.method, invocation.payload, reply, began);
+        let step = self.invoke(turn, once, (&method, payload), letter.reply, began);
         if span.is_disabled() { step.await } else { step.instrument(span).await }
     }
 
     /// Whether the turn may only read, by the revision that runs.
     fn reads_only(&self, work: &mut Work, caller: &Caller) -> Result<bool, CallError> {
-        let Work::Invoke(invocation, admitted) = work else { return Ok(true) };
+        let Work::Invoke(invocation, admitted, _) = work else { return Ok(true) };
         let awake = self.awake.as_ref().expect("a turn has an instance");
         let method = match admitted {
             Some(admitted) if admitted.by == awake.revision.number => admitted.method,
@@ -66,8 +81,8 @@ impl Activation {
     async fn invoke(
         &mut self,
         turn: Turn,
-        method: &str,
-        payload: bytes::Bytes,
+        once: Once,
+        (method, payload): (&str, Bytes),
         reply: ReplyTo,
         began: Instant,
     ) {
@@ -88,19 +103,31 @@ impl Activation {
             self.report_change(before, id, method).await;
         }
         let mut outcome = Outcome::new(report.end, report.effects, read_only);
-        self.note(&outcome, ended);
-        if let Err(error) = self.commit(&mut outcome).await {
-            // Nothing leaves.
-            return self.answer(reply, Err(error));
+        if !matches!(once, Once::No | Once::Unsettled) {
+            outcome = outcome.once(report.is_passed_on);
         }
-        let Outcome { end, effects, .. } = outcome;
+        self.note(&outcome, ended);
+        match self.commit(&once, &mut outcome).await {
+            Ok(()) => {}
+            // Nothing leaves.
+            Err(Uncommitted::Repeated) => return self.answer(reply, Ok(Reply::Done)),
+            Err(Uncommitted::Failed(error)) => return self.answer(reply, Err(error)),
+        }
+        let is_own = !report.is_passed_on;
+        let Outcome { end, effects, is_once, .. } = outcome;
         wasmverse_failpoint::pass("effects-leave");
         self.let_out(effects);
         wasmverse_failpoint::pass("reply-leaves");
+        let is_settled = is_once && matches!(once, Once::Send(_) | Once::Firing(_));
         self.answer(
             reply,
             match end {
+                _ if is_settled => Ok(Reply::Done),
                 TurnEnd::Well(payload) => Ok(Reply::Payload(payload)),
+                // Its own, whatever it says: it would be the same again.
+                TurnEnd::Failure(error) if is_own && matches!(once, Once::Unsettled) => {
+                    Err(own(error))
+                }
                 TurnEnd::Failure(error) | TurnEnd::Trap(error) => Err(error),
             },
         );
@@ -139,6 +166,7 @@ impl Activation {
             self.host.metrics.pushes_dropped.increment(dropped as u64);
             self.host.clients_gone(self.object().clone(), gone);
         }
+        // Those of a durable object were committed, and are on their way.
         if effects.sends.is_empty() {
             return;
         }
@@ -164,5 +192,13 @@ impl Activation {
 
     pub(super) fn answer(&self, reply: ReplyTo, answer: letter::Answer) {
         reply.answer(&self.host.metrics, &self.entry.object, answer);
+    }
+}
+
+/// A failure of a guest's own, as one that no platform has.
+fn own(error: CallError) -> CallError {
+    match error.kind() {
+        ErrorKind::Application => error,
+        kind => CallError::application(kind.as_str(), error.message(), Bytes::new()),
     }
 }

@@ -4,12 +4,11 @@ use std::{sync::Arc, time::Instant};
 
 use wasmverse_core::{
     Activation as Activates, CallError, Caller, Durability, ErrorKind, RevisionNumber, State,
-    StorageWrites,
 };
 use wasmverse_engine::Instance;
 use wasmverse_store::{Change, StateDigest};
 
-use super::{Activation, Awake};
+use super::{Activation, Awake, commit::Beside};
 use crate::{
     budget::Charge, deploy::unstored, entry::Row, host::paused, known_types::Revision, letter,
     room::Slot,
@@ -38,7 +37,7 @@ impl Activation {
         let Some(until) = self.drop_the_late() else { return };
         let pause = self.entry.lock().backoff.left(Instant::now());
         if pause > PAUSE_WAITED_FOR {
-            return self.turn_away(&paused(pause));
+            return self.turn_away(&paused(pause)).await;
         }
         if !pause.is_zero() {
             tokio::time::sleep(pause).await;
@@ -55,7 +54,7 @@ impl Activation {
                     tracing::warn!(%object, %error, "an object does not wake");
                     self.entry.lock().backoff.trapped(now);
                 }
-                self.turn_away(&error);
+                self.turn_away(&error).await;
             }
         }
     }
@@ -78,10 +77,14 @@ impl Activation {
     }
 
     /// Answers all methods at the head of the mailbox.
-    fn turn_away(&self, error: &CallError) {
+    async fn turn_away(&mut self, error: &CallError) {
         let letters = self.entry.lock().take_leading_invokes();
         for letter in letters {
-            self.answer(letter.reply, Err(error.clone()));
+            let kept = match error.kind() {
+                ErrorKind::NotFound => self.answer_of_the_gone(&letter).await,
+                _ => None,
+            };
+            self.answer(letter.reply, kept.unwrap_or_else(|| Err(error.clone())));
         }
     }
 
@@ -133,7 +136,7 @@ impl Activation {
             drop(inner);
             return Ok(before);
         }
-        self.make_sure().await?;
+        self.make_sure().await.map_err(|error| unstored(&error))?;
         let stored = self.host.store.load(self.object()).await.map_err(|e| unstored(&e))?;
         before.exists = {
             let mut inner = self.entry.lock();
@@ -165,7 +168,8 @@ impl Activation {
         let (state, durability) = (Some(state.clone()), Durability::Durable);
         let change = Change::Put { state, encoding, durability, revision };
         let version = self.entry.lock().row.version;
-        self.write(version, change, StorageWrites::default(), digest).await
+        let written = self.write(version, change, Beside::default(), Some(digest)).await;
+        written.map(drop).map_err(|error| unstored(&error))
     }
 
     /// The active revision refuses the state: the one that wrote it may take it.
@@ -219,8 +223,16 @@ impl Activation {
         if note {
             self.host.saver.note(self.entry.clone());
         }
-        let (in_line, before) = (None, None);
-        self.awake = Some(Awake { instance, revision, slot, charge, in_line, before, is_migrated });
+        self.awake = Some(Awake {
+            instance,
+            revision,
+            slot,
+            charge,
+            in_line: None,
+            before: None,
+            is_migrated,
+            ledger: None,
+        });
     }
 }
 

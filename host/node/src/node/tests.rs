@@ -3,11 +3,8 @@
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 use parking_lot::Mutex;
-use wasmverse_core::{Action, Epoch, ErrorKind, Invocation, ShardId, Version};
-use wasmverse_store::{
-    Answer, Claimed, Commit, Error, NewRevision, Owner, Page, StoragePage, Store, StoredObject,
-    dump,
-};
+use wasmverse_core::{Action, ErrorKind, Invocation, Version};
+use wasmverse_store::{Answer, Commit, Error, NewRevision, Store, StoredObject};
 
 use super::*;
 
@@ -39,30 +36,6 @@ impl Store for Troubled {
             return Box::pin(std::future::pending());
         }
         self.store.add_revision(new)
-    }
-
-    fn activate_revision(
-        &self,
-        type_name: &TypeName,
-        number: RevisionNumber,
-    ) -> Answer<'_, RevisionRecord> {
-        self.store.activate_revision(type_name, number)
-    }
-
-    fn active_revisions(&self) -> Answer<'_, Vec<RevisionRecord>> {
-        self.store.active_revisions()
-    }
-
-    fn revision(
-        &self,
-        type_name: &TypeName,
-        number: RevisionNumber,
-    ) -> Answer<'_, Option<RevisionRecord>> {
-        self.store.revision(type_name, number)
-    }
-
-    fn component(&self, digest: [u8; 32]) -> Answer<'_, Option<Bytes>> {
-        self.store.component(digest)
     }
 
     fn load(&self, object: &ObjectId) -> Answer<'_, Option<StoredObject>> {
@@ -99,60 +72,8 @@ impl Store for Troubled {
         self.store.commit(batch)
     }
 
-    fn claim(
-        &self,
-        owner: Owner,
-        shards: Vec<(ShardId, Epoch)>,
-    ) -> Answer<'_, Vec<(ShardId, Epoch)>> {
-        self.store.claim(owner, shards)
-    }
-
-    fn epochs(&self) -> Answer<'_, Vec<Claimed>> {
-        self.store.epochs()
-    }
-
-    fn storage_get(&self, object: &ObjectId, key: &str) -> Answer<'_, Option<Bytes>> {
-        self.store.storage_get(object, key)
-    }
-
-    fn storage_keys(&self, object: &ObjectId) -> Answer<'_, u64> {
-        self.store.storage_keys(object)
-    }
-
-    fn storage_scan(
-        &self,
-        object: &ObjectId,
-        prefix: &str,
-        after: Option<&str>,
-        limit: u32,
-    ) -> Answer<'_, StoragePage> {
-        self.store.storage_scan(object, prefix, after, limit)
-    }
-
-    fn status(&self) -> Answer<'_, dump::Status> {
-        self.store.status()
-    }
-
-    fn dump(&self, into: tokio::sync::mpsc::Sender<Result<dump::Record, Error>>) -> Answer<'_, ()> {
-        self.store.dump(into)
-    }
-
-    fn restore(&self, from: tokio::sync::mpsc::Receiver<dump::Record>) -> Answer<'_, ()> {
-        self.store.restore(from)
-    }
-
-    fn list(
-        &self,
-        type_name: Option<&TypeName>,
-        prefix: &str,
-        after: Option<&ObjectId>,
-        limit: u32,
-    ) -> Answer<'_, Page> {
-        self.store.list(type_name, prefix, after, limit)
-    }
-
-    fn close(&self) -> Answer<'_, ()> {
-        self.store.close()
+    wasmverse_store::pass_on! {
+        store: result, result_keys, forget_results, sends, reminders, due, dead_letters, dead_letter, activate_revision, active_revisions, revision, component, claim, epochs, storage_get, storage_keys, storage_scan, status, dump, restore, list, close
     }
 }
 
@@ -180,7 +101,7 @@ impl Stage {
         let shards = ShardCount::new(16).unwrap();
         let owned = Owned::claim(&*store, "n", shards).await.unwrap();
         let node = Node(Host::new(config, shards, engine, store.clone(), owned, 100));
-        node.run_in_background(Vec::new(), &Shutdown::new());
+        node.run_in_background(Vec::new(), Duration::from_secs(3600), &Shutdown::new());
         Self { node, store, _data: data }
     }
 

@@ -1,5 +1,7 @@
 //! A whole node behind its own service, as a gate sees it.
 
+mod dead_letters;
+
 use std::{path::PathBuf, sync::Arc, time::Duration, time::Instant};
 
 use bytes::Bytes;
@@ -8,7 +10,9 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::Code;
 use wasmverse_core::{Action, Call, Caller, Chain, Invocation, ShardCount};
 use wasmverse_daemon::Shutdown;
+use wasmverse_proto::admin::{UploadHeader, upload_type_request::Part};
 use wasmverse_router::{Callee as _, Control, LinkBounds, Router, RouterConfig};
+use wasmverse_store::Store;
 
 use super::*;
 use crate::Config;
@@ -24,13 +28,20 @@ struct Stage {
 
 impl Stage {
     async fn set() -> Self {
+        Self::set_on(|store| store).await
+    }
+
+    /// On another store, made of the one in memory.
+    async fn set_on(store: impl FnOnce(Arc<dyn Store>) -> Arc<dyn Store>) -> Self {
         let data = tempfile::tempdir().unwrap();
         let mut config = Config::default();
         config.store.url = Some(wasmverse_daemon::config::Secret::find("sqlite::memory:").unwrap());
         config.store.data_dir = data.path().into();
         config.node.drain = Duration::from_secs(5);
         let shutdown = Shutdown::new();
-        let node = Node::start(config, shutdown.clone()).await.unwrap();
+        let opening = config.store();
+        let opening = async move { wasmverse_store::open(&opening).await.map(store) };
+        let node = Node::start_with(config, opening, shutdown.clone()).await.unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let (listening, token) = (node.clone(), shutdown.token());
@@ -193,6 +204,19 @@ async fn what_cannot_be_is_refused_and_says_why() {
         ListObjectsRequest { page: "9".into(), ..Default::default() },
     ] {
         assert_eq!(stage.list(wrong).await.unwrap_err().code(), Code::InvalidArgument);
+    }
+    let nobody = ObjectRef { r#type: "9".into(), id: "x".into() };
+    for wrong in [
+        ListDeadLettersRequest { limit: 1001, ..Default::default() },
+        ListDeadLettersRequest { object: Some(nobody.clone()), ..Default::default() },
+    ] {
+        let told = stage.control().list_dead_letters(wrong).await.unwrap_err();
+        assert_eq!(told.code(), Code::InvalidArgument, "{told}");
+    }
+    for object in [None, Some(nobody)] {
+        let wrong = ListRemindersRequest { object };
+        let told = stage.control().list_reminders(wrong).await.unwrap_err();
+        assert_eq!(told.code(), Code::InvalidArgument, "{told}");
     }
     let stranger = ObjectRef { r#type: "T".into(), id: "x".into() };
     let mut control = stage.control();

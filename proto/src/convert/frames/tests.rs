@@ -44,12 +44,17 @@ fn texts(pattern: &'static str) -> impl Strategy<Value = Option<Arc<str>>> {
 fn calls() -> impl Strategy<Value = Call> {
     let invocation = ("[a-z_]{1,20}", vec(any::<u8>(), 0..80), texts(".{1,20}"), any::<bool>());
     let action = prop_oneof![
-        invocation.prop_map(|(method, payload, key, read_only)| Action::Invoke(Invocation {
-            method: method.into(),
-            payload: payload.into(),
-            key,
-            read_only,
-        })),
+        (invocation, option::of((1..u64::MAX, any::<u64>()))).prop_map(|(invocation, number)| {
+            let (method, payload, key, read_only) = invocation;
+            let (method, payload): (Arc<str>, Bytes) = (method.into(), payload.into());
+            let invocation = Invocation { method, payload, key, read_only };
+            match number {
+                None => Action::Invoke(invocation),
+                Some((version, place)) => {
+                    Action::Deliver(invocation, SendNumber { version: Version(version), place })
+                }
+            }
+        }),
         Just(Action::Create),
         Just(Action::Delete),
         Just(Action::Exists),

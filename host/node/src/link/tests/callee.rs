@@ -109,7 +109,9 @@ impl Callee for Fake {
                     "echo" => Ok(Reply::Payload(invocation.payload)),
                     _ => Err(CallError::new(ErrorKind::NotFound, "no such method")),
                 },
-                Action::Create | Action::Delete | Action::ClientsGone(_) => Ok(Reply::Done),
+                Action::Create | Action::Delete | Action::ClientsGone(_) | Action::Deliver(..) => {
+                    Ok(Reply::Done)
+                }
                 Action::Exists => Ok(Reply::Exists(true)),
             };
             fuse.0.take();

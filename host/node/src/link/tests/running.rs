@@ -10,9 +10,11 @@ use tonic::{Request, Response, Status, Streaming};
 use wasmverse_core::{Action, Call, Caller, Chain, Invocation, ShardCount};
 use wasmverse_proto::{
     admin::{
-        DeployRequest, DeployResponse, ListTypesRequest, ListTypesResponse, LogLine,
-        RolloutProgress, RolloutRequest, TailLogsRequest, TypeInfo, UploadTypeRequest,
-        UploadTypeResponse,
+        DeadLetter, DeployRequest, DeployResponse, DropDeadLetterRequest, DropDeadLetterResponse,
+        GetDeadLetterRequest, ListDeadLettersRequest, ListDeadLettersResponse,
+        ListRemindersRequest, ListRemindersResponse, ListTypesRequest, ListTypesResponse, LogLine,
+        RetryDeadLetterRequest, RetryDeadLetterResponse, RolloutProgress, RolloutRequest,
+        TailLogsRequest, TypeInfo, UploadTypeRequest, UploadTypeResponse,
     },
     gate::{ListObjectsRequest, ListObjectsResponse, ObjectInfo, ObjectRef},
     node::{CallFrame, Frames, ReplyFrame, node_service_server::NodeService},
@@ -202,6 +204,40 @@ impl NodeService for Service {
         &self,
         _: Request<TailLogsRequest>,
     ) -> Result<Response<Self::TailLogsStream>, Status> {
+        Err(Status::unimplemented("not here"))
+    }
+    async fn list_dead_letters(
+        &self,
+        _: Request<ListDeadLettersRequest>,
+    ) -> Result<Response<ListDeadLettersResponse>, Status> {
+        Err(Status::unimplemented("not here"))
+    }
+
+    async fn get_dead_letter(
+        &self,
+        _: Request<GetDeadLetterRequest>,
+    ) -> Result<Response<DeadLetter>, Status> {
+        Err(Status::unimplemented("not here"))
+    }
+
+    async fn retry_dead_letter(
+        &self,
+        _: Request<RetryDeadLetterRequest>,
+    ) -> Result<Response<RetryDeadLetterResponse>, Status> {
+        Err(Status::unimplemented("not here"))
+    }
+
+    async fn drop_dead_letter(
+        &self,
+        _: Request<DropDeadLetterRequest>,
+    ) -> Result<Response<DropDeadLetterResponse>, Status> {
+        Err(Status::unimplemented("not here"))
+    }
+
+    async fn list_reminders(
+        &self,
+        _: Request<ListRemindersRequest>,
+    ) -> Result<Response<ListRemindersResponse>, Status> {
         Err(Status::unimplemented("not here"))
     }
 }
