@@ -1,4 +1,5 @@
-//! What is asked of a node rather than of an object: lists, types, uploads, deploys, logs.
+//! What is asked of a node rather than of an object: lists, types, uploads, deploys, logs, dead
+//! letters, reminders.
 //!
 //! Every question has a deadline, and every answer that is none is a `CallError`, so that both
 //! surfaces show the same.
@@ -13,8 +14,10 @@ use tonic::{Request, Response, Status};
 use wasmverse_core::{CallError, ErrorKind, ObjectId};
 use wasmverse_proto::{
     admin::{
-        DeployRequest, DeployResponse, LogLine, RolloutProgress, RolloutRequest, TailLogsRequest,
-        UploadHeader, UploadTypeRequest, UploadTypeResponse, upload_type_request::Part,
+        DeadLetter, DeployRequest, DeployResponse, DropDeadLetterRequest, GetDeadLetterRequest,
+        ListDeadLettersRequest, ListDeadLettersResponse, ListRemindersRequest, LogLine, Reminder,
+        RetryDeadLetterRequest, RolloutProgress, RolloutRequest, TailLogsRequest, UploadHeader,
+        UploadTypeRequest, UploadTypeResponse, upload_type_request::Part,
     },
     convert::{object_to_ref, status_to_error},
     gate::{ListObjectsRequest, ListObjectsResponse, ObjectInfo},
@@ -23,7 +26,7 @@ use wasmverse_router::Router;
 
 use crate::call::too_large;
 
-/// How many objects a page lists at most.
+/// How many objects, or dead letters, a page lists at most.
 pub(crate) const PAGE_LENGTH_MAX: u32 = 1000;
 /// How many recent lines a log begins with at most.
 pub(crate) const RECENT_LINES_MAX: u32 = 1000;
@@ -57,9 +60,7 @@ impl Control {
         request: ListObjectsRequest,
         deadline: Instant,
     ) -> Result<ListObjectsResponse, CallError> {
-        if request.limit > PAGE_LENGTH_MAX {
-            return Err(invalid(format!("`limit` is at most {PAGE_LENGTH_MAX}")));
-        }
+        check_page_length(request.limit)?;
         if !request.r#type.is_empty() {
             wasmverse_core::TypeName::new(&request.r#type)?;
         }
@@ -137,6 +138,65 @@ impl Control {
         Ok(lines.map_err(|status| status_to_error(&status)))
     }
 
+    /// A page of dead letters.
+    pub(crate) async fn dead_letters(
+        &self,
+        from: Option<&ObjectId>,
+        after: u64,
+        limit: u32,
+        deadline: Instant,
+    ) -> Result<ListDeadLettersResponse, CallError> {
+        check_page_length(limit)?;
+        let object = from.map(object_to_ref);
+        let request = Request::new(ListDeadLettersRequest { object, after, limit });
+        let mut node = self.node()?;
+        until(deadline, node.list_dead_letters(request)).await
+    }
+
+    /// One dead letter.
+    pub(crate) async fn dead_letter(
+        &self,
+        number: u64,
+        deadline: Instant,
+    ) -> Result<DeadLetter, CallError> {
+        let mut node = self.node()?;
+        until(deadline, node.get_dead_letter(GetDeadLetterRequest { number })).await
+    }
+
+    /// Sends a dead letter again.
+    pub(crate) async fn retry_dead_letter(
+        &self,
+        number: u64,
+        deadline: Instant,
+    ) -> Result<(), CallError> {
+        let mut node = self.node()?;
+        let retrying = node.retry_dead_letter(RetryDeadLetterRequest { number });
+        until(deadline, retrying).await.map(drop)
+    }
+
+    /// Forgets a dead letter.
+    pub(crate) async fn drop_dead_letter(
+        &self,
+        number: u64,
+        deadline: Instant,
+    ) -> Result<(), CallError> {
+        let mut node = self.node()?;
+        let dropping = node.drop_dead_letter(DropDeadLetterRequest { number });
+        until(deadline, dropping).await.map(drop)
+    }
+
+    /// The reminders of an object.
+    pub(crate) async fn reminders(
+        &self,
+        object: &ObjectId,
+        deadline: Instant,
+    ) -> Result<Vec<Reminder>, CallError> {
+        let request = ListRemindersRequest { object: Some(object_to_ref(object)) };
+        let mut node = self.node()?;
+        let found = until(deadline, node.list_reminders(request)).await;
+        found.map(|found| found.reminders).map_err(|error| error.about(object))
+    }
+
     fn node(&self) -> Result<wasmverse_router::Control, CallError> {
         let away = || CallError::new(ErrorKind::Unavailable, "no node is configured");
         self.router.control().ok_or_else(away)
@@ -200,6 +260,13 @@ pub(crate) async fn drain<B: AsRef<[u8]>, E>(
         }
     };
     let _ = tokio::time::timeout(REFUSED_WITHIN, draining).await;
+}
+
+fn check_page_length(limit: u32) -> Result<(), CallError> {
+    match limit {
+        0..=PAGE_LENGTH_MAX => Ok(()),
+        _ => Err(invalid(format!("`limit` is at most {PAGE_LENGTH_MAX}"))),
+    }
 }
 
 fn invalid(message: String) -> CallError {

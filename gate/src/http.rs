@@ -2,6 +2,7 @@
 
 mod admin;
 mod body;
+mod dead_letters;
 mod error;
 mod events;
 mod names;
@@ -62,6 +63,10 @@ pub(crate) fn routes(desk: &Arc<Desk>, cors_origins: &[String]) -> anyhow::Resul
         .route("/v1/admin/types/{type}/rollout", get(admin::rollout))
         .route("/v1/admin/logs", get(admin::all_logs))
         .route("/v1/admin/logs/{type}/{id}", get(admin::object_logs))
+        .route("/v1/admin/dead-letters", get(dead_letters::list))
+        .route("/v1/admin/dead-letters/{number}", get(dead_letters::get).delete(dead_letters::drop))
+        .route("/v1/admin/dead-letters/{number}/retry", post(dead_letters::retry))
+        .route("/v1/admin/objects/{type}/{id}/reminders", get(dead_letters::reminders))
         .method_not_allowed_fallback(no_method)
         .route_layer(from_fn_with_state(Arc::clone(desk), admin::guard));
     let worth_it = SizeAbove::new(COMPRESSED_BYTES_MIN)

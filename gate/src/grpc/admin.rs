@@ -11,11 +11,14 @@ use tonic::{Request, Response, Status, Streaming};
 use wasmverse_core::{CallError, ErrorKind, TypeName};
 use wasmverse_proto::{
     admin::{
-        DeployRequest, DeployResponse, ListTypesRequest, ListTypesResponse, LogLine,
-        RolloutProgress, RolloutRequest, TailLogsRequest, UploadHeader, UploadTypeRequest,
-        UploadTypeResponse, admin_service_server::AdminService, upload_type_request::Part,
+        DeadLetter, DeployRequest, DeployResponse, DropDeadLetterRequest, DropDeadLetterResponse,
+        GetDeadLetterRequest, ListDeadLettersRequest, ListDeadLettersResponse,
+        ListRemindersRequest, ListRemindersResponse, ListTypesRequest, ListTypesResponse, LogLine,
+        RetryDeadLetterRequest, RetryDeadLetterResponse, RolloutProgress, RolloutRequest,
+        TailLogsRequest, UploadHeader, UploadTypeRequest, UploadTypeResponse,
+        admin_service_server::AdminService, upload_type_request::Part,
     },
-    convert::{error_to_status, status_to_error},
+    convert::{error_to_status, ref_to_object, status_to_error},
 };
 
 use super::terms::terms;
@@ -131,6 +134,73 @@ impl AdminService for Admin {
         self.answer(async {
             let deadline = terms(&self.0, &metadata)?.deadline.into();
             Ok(self.stream(self.0.control.logs(request, deadline).await?))
+        })
+        .await
+    }
+
+    async fn list_dead_letters(
+        &self,
+        request: Request<ListDeadLettersRequest>,
+    ) -> Result<Response<ListDeadLettersResponse>, Status> {
+        let (metadata, _, request) = request.into_parts();
+        self.answer(async {
+            let from = request.object.as_ref();
+            let from = from.map(|from| ref_to_object(Some(from))).transpose()?;
+            let deadline = terms(&self.0, &metadata)?.deadline.into();
+            let control = &self.0.control;
+            control.dead_letters(from.as_ref(), request.after, request.limit, deadline).await
+        })
+        .await
+    }
+
+    async fn get_dead_letter(
+        &self,
+        request: Request<GetDeadLetterRequest>,
+    ) -> Result<Response<DeadLetter>, Status> {
+        let (metadata, _, GetDeadLetterRequest { number }) = request.into_parts();
+        self.answer(async {
+            let deadline = terms(&self.0, &metadata)?.deadline.into();
+            self.0.control.dead_letter(number, deadline).await
+        })
+        .await
+    }
+
+    async fn retry_dead_letter(
+        &self,
+        request: Request<RetryDeadLetterRequest>,
+    ) -> Result<Response<RetryDeadLetterResponse>, Status> {
+        let (metadata, _, RetryDeadLetterRequest { number }) = request.into_parts();
+        self.answer(async {
+            let deadline = terms(&self.0, &metadata)?.deadline.into();
+            self.0.control.retry_dead_letter(number, deadline).await?;
+            Ok(RetryDeadLetterResponse {})
+        })
+        .await
+    }
+
+    async fn drop_dead_letter(
+        &self,
+        request: Request<DropDeadLetterRequest>,
+    ) -> Result<Response<DropDeadLetterResponse>, Status> {
+        let (metadata, _, DropDeadLetterRequest { number }) = request.into_parts();
+        self.answer(async {
+            let deadline = terms(&self.0, &metadata)?.deadline.into();
+            self.0.control.drop_dead_letter(number, deadline).await?;
+            Ok(DropDeadLetterResponse {})
+        })
+        .await
+    }
+
+    async fn list_reminders(
+        &self,
+        request: Request<ListRemindersRequest>,
+    ) -> Result<Response<ListRemindersResponse>, Status> {
+        let (metadata, _, request) = request.into_parts();
+        self.answer(async {
+            let object = ref_to_object(request.object.as_ref())?;
+            let deadline = terms(&self.0, &metadata)?.deadline.into();
+            let reminders = self.0.control.reminders(&object, deadline).await?;
+            Ok(ListRemindersResponse { reminders })
         })
         .await
     }

@@ -40,6 +40,14 @@ pub(crate) fn type_name(path: &str, prefix: &str) -> Result<TypeName, CallError>
     Ok(TypeName::new(&decode(piece)?)?)
 }
 
+/// The number that the piece behind `prefix` is.
+pub(crate) fn number(path: &str, prefix: &str) -> Result<u64, CallError> {
+    let piece = decode(pieces(path, prefix).next().unwrap_or_default())?;
+    piece.parse().map_err(|_| {
+        CallError::new(ErrorKind::InvalidArgument, format!("`{piece}` in the path is no number"))
+    })
+}
+
 fn pieces<'a>(path: &'a str, prefix: &str) -> std::str::Split<'a, char> {
     path.strip_prefix(prefix).unwrap_or_default().split('/')
 }
@@ -102,6 +110,16 @@ mod tests {
         let long = format!("/v1/objects/Counter/{}/add", "z".repeat(256));
         assert!(method(&long, PREFIX).is_err());
         assert!(method("/v1/objects/Counter/x/%FF", PREFIX).is_err());
+    }
+
+    #[test]
+    fn a_number_is_one() {
+        assert_eq!(number("/letters/17", "/letters/").unwrap(), 17);
+        assert_eq!(number("/letters/17/retry", "/letters/").unwrap(), 17);
+        for path in ["/letters/", "/letters/-1", "/letters/x", "/letters/99999999999999999999"] {
+            let error = number(path, "/letters/").unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{path}");
+        }
     }
 
     proptest! {

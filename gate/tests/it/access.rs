@@ -44,11 +44,17 @@ async fn on_loopback_programs_may_operate_and_pages_may_not() {
         ("GET", "/v1/admin/types/Json/rollout"),
         ("GET", "/v1/admin/logs"),
         ("GET", "/v1/admin/logs/Json/x"),
+        ("GET", "/v1/admin/dead-letters"),
+        ("GET", "/v1/admin/dead-letters/3"),
+        ("POST", "/v1/admin/dead-letters/3/retry"),
+        ("DELETE", "/v1/admin/dead-letters/3"),
+        ("GET", "/v1/admin/objects/Json/a%2Fb/reminders"),
     ] {
         let page = with_headers(request(method, path, ""), &[("origin", "https://evil.example")]);
         assert_eq!(scene.ask(page).await.status, 403, "{method} {path}");
     }
     assert_eq!(scene.node.uploads.borrow().len(), 1);
+    assert_eq!(scene.node.dead_letters.numbers().0.len(), 3);
 }
 
 #[tokio::test]

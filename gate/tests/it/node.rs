@@ -1,5 +1,7 @@
 //! A node without objects: it says who called what, or fails as its method's name asks for.
 
+mod dead_letters;
+
 use std::{
     sync::{
         Arc, Mutex,
@@ -25,9 +27,12 @@ use wasmverse_core::{Action, Call, CallError, Caller, ErrorKind, ObjectId, Reply
 use wasmverse_proto::{
     PROTOCOL,
     admin::{
-        DeployRequest, DeployResponse, ListTypesRequest, ListTypesResponse, LogLine, Refusal,
-        RolloutProgress, RolloutRequest, TailLogsRequest, TypeInfo, UploadTypeRequest,
-        UploadTypeResponse, upload_type_request::Part,
+        DeadLetter, DeployRequest, DeployResponse, DropDeadLetterRequest, DropDeadLetterResponse,
+        GetDeadLetterRequest, ListDeadLettersRequest, ListDeadLettersResponse,
+        ListRemindersRequest, ListRemindersResponse, ListTypesRequest, ListTypesResponse, LogLine,
+        Refusal, RetryDeadLetterRequest, RetryDeadLetterResponse, RolloutProgress, RolloutRequest,
+        TailLogsRequest, TypeInfo, UploadTypeRequest, UploadTypeResponse,
+        upload_type_request::Part,
     },
     convert::{error_to_status, frame_to_call, ref_to_object, reply_to_frame},
     gate::{ListObjectsRequest, ListObjectsResponse, ObjectInfo, ObjectRef},
@@ -37,6 +42,8 @@ use wasmverse_proto::{
         node_service_server::{NodeService, NodeServiceServer},
     },
 };
+
+use dead_letters::DeadLetters;
 
 type Streamed<T> = BoxStream<'static, Result<T, Status>>;
 
@@ -63,6 +70,7 @@ pub(crate) struct Node {
     pub(crate) acknowledged: watch::Sender<u64>,
     /// Objects that heard of clients that are gone.
     pub(crate) gone: watch::Sender<Vec<(String, Vec<String>)>>,
+    pub(crate) dead_letters: DeadLetters,
     tasks: TaskTracker,
 }
 
@@ -79,6 +87,7 @@ impl Node {
             pushed: Arc::default(),
             acknowledged: watch::Sender::default(),
             gone: watch::Sender::default(),
+            dead_letters: DeadLetters::new(),
             tasks: TaskTracker::new(),
         }
     }
@@ -134,7 +143,7 @@ impl Node {
                 self.gone.send_modify(|gone| gone.push((call.object.to_string(), clients)));
                 Ok(Reply::Done)
             }
-            Action::Create | Action::Delete => Ok(Reply::Done),
+            Action::Create | Action::Delete | Action::Deliver(..) => Ok(Reply::Done),
             Action::Exists => Ok(Reply::Exists(true)),
         }
     }
@@ -387,6 +396,44 @@ impl NodeService for Node {
             })
             .collect();
         Ok(Response::new(stream::iter(lines).chain(stream::pending()).boxed()))
+    }
+
+    async fn list_dead_letters(
+        &self,
+        request: Request<ListDeadLettersRequest>,
+    ) -> Result<Response<ListDeadLettersResponse>, Status> {
+        Ok(Response::new(self.dead_letters.list(request.get_ref())))
+    }
+
+    async fn get_dead_letter(
+        &self,
+        request: Request<GetDeadLetterRequest>,
+    ) -> Result<Response<DeadLetter>, Status> {
+        self.dead_letters.get(request.get_ref().number).map(Response::new)
+    }
+
+    async fn retry_dead_letter(
+        &self,
+        request: Request<RetryDeadLetterRequest>,
+    ) -> Result<Response<RetryDeadLetterResponse>, Status> {
+        self.dead_letters.retry(request.get_ref().number)?;
+        Ok(Response::new(RetryDeadLetterResponse {}))
+    }
+
+    async fn drop_dead_letter(
+        &self,
+        request: Request<DropDeadLetterRequest>,
+    ) -> Result<Response<DropDeadLetterResponse>, Status> {
+        self.dead_letters.forget(request.get_ref().number)?;
+        Ok(Response::new(DropDeadLetterResponse {}))
+    }
+
+    async fn list_reminders(
+        &self,
+        request: Request<ListRemindersRequest>,
+    ) -> Result<Response<ListRemindersResponse>, Status> {
+        let reminders = dead_letters::reminders(request.get_ref().object.as_ref());
+        Ok(Response::new(ListRemindersResponse { reminders }))
     }
 }
 

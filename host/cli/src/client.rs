@@ -1,5 +1,6 @@
 //! One client for both sides of a gate; commands do not know which one they speak to.
 
+mod dead_letters;
 mod events;
 mod grpc;
 mod http;
@@ -26,7 +27,7 @@ use crate::{
 /// How long a connection may take to come about.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How many objects are asked for at once.
+/// How many objects, or dead letters, are asked for at once.
 pub(crate) const PAGE_LIMIT: u32 = 1000;
 
 /// A call as the command line gives it.

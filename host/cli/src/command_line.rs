@@ -102,6 +102,10 @@ pub(crate) enum Command {
     Get(commands::object::ObjectArgs),
     /// List objects
     List(commands::list::ListArgs),
+    /// List the reminders of an object, and when each is due
+    Reminders(commands::reminders::RemindersArgs),
+    /// Look over sends and reminders that were given up, send them again, or forget them
+    DeadLetters(commands::dead_letters::DeadLettersArgs),
     /// Follow what objects write to their log
     Logs(commands::logs::LogsArgs),
     /// Open a session and print what it is pushed

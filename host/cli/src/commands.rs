@@ -5,6 +5,7 @@ pub(crate) mod build;
 pub(crate) mod call;
 mod catalog;
 pub(crate) mod chat;
+pub(crate) mod dead_letters;
 pub(crate) mod deploy;
 pub(crate) mod dev;
 pub(crate) mod list;
@@ -12,6 +13,7 @@ pub(crate) mod listen;
 pub(crate) mod logs;
 pub(crate) mod new;
 pub(crate) mod object;
+pub(crate) mod reminders;
 pub(crate) mod store;
 
 use crate::{
@@ -47,6 +49,10 @@ async fn talk(command: Command, global: &Global, output: Output) -> Result<()> {
         Command::Create(args) => object::create(&args, &mut connect(global).await?, output).await,
         Command::Delete(args) => object::delete(&args, &mut connect(global).await?, output).await,
         Command::Get(args) => object::get(&args, &mut connect(global).await?, output).await,
+        Command::DeadLetters(args) => dead_letters::run(&args, global, output).await,
+        Command::Reminders(args) => {
+            reminders::run(&args, &mut connect(global).await?, output).await
+        }
         Command::New(_) | Command::Build(_) | Command::Dev(_) | Command::Store(_) => {
             unreachable!("these talk to no cluster")
         }

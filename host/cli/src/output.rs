@@ -104,6 +104,26 @@ pub(crate) fn program() -> String {
     if called.contains('/') { called } else { "wasmverse".to_owned() }
 }
 
+/// How many letters a line has on the terminal that results go to; none: they go somewhere else.
+pub(crate) fn terminal_width() -> Option<usize> {
+    let out = std::io::stdout();
+    let width = || terminal_size::terminal_size_of(&out).map_or(80, |(width, _)| width.0.into());
+    out.is_terminal().then(width)
+}
+
+/// Whether there is somebody to be asked.
+pub(crate) fn can_ask() -> bool {
+    std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
+}
+
+/// Asks whoever sits there; nothing typed is no.
+pub(crate) fn confirm(question: &str) -> Result<bool> {
+    eprint!("{question} [y/N] ");
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer)?;
+    Ok(["y", "yes"].contains(&answer.trim().to_lowercase().as_str()))
+}
+
 /// Rows below their headings, columns aligned.
 pub(crate) fn table<const N: usize>(headings: [&str; N], rows: &[[String; N]]) -> String {
     let mut widths = headings.map(str::len);

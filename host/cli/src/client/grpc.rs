@@ -42,7 +42,7 @@ const MESSAGE_BYTES_MAX: usize = 64 << 20;
 #[derive(Clone, Debug)]
 pub(crate) struct Grpc {
     pub(super) gate: GateServiceClient<Channel>,
-    admin: AdminServiceClient<Channel>,
+    pub(super) admin: AdminServiceClient<Channel>,
     bearer: Option<MetadataValue<Ascii>>,
     pub(super) endpoint: Endpoint,
 }
@@ -244,7 +244,7 @@ fn rollout(progress: admin::RolloutProgress) -> Rollout {
 }
 
 /// What was answered, if something good was and in time.
-async fn answered<T>(
+pub(super) async fn answered<T>(
     endpoint: &Endpoint,
     patience: Patience,
     answer: impl Future<Output = std::result::Result<Response<T>, Status>>,

@@ -179,7 +179,7 @@ impl Http {
         }
     }
 
-    async fn json<T: DeserializeOwned>(
+    pub(super) async fn json<T: DeserializeOwned>(
         &self,
         builder: RequestBuilder,
         patience: Patience,
@@ -268,10 +268,18 @@ fn log_line(line: &[u8]) -> Result<LogLine> {
 /// # Errors
 /// For ids that every URL library takes for a step in the path.
 pub(crate) fn object_path(object: &ObjectId) -> Result<String> {
+    Ok(format!("/v1/objects/{}", segments(object)?))
+}
+
+/// An object as two segments of a path.
+///
+/// # Errors
+/// For ids that every URL library takes for a step in the path.
+pub(super) fn segments(object: &ObjectId) -> Result<String> {
     if [".", ".."].contains(&object.id()) {
         return Err(Failure::usage(format!("{object} fits no URL: use --url grpc://HOST:PORT")));
     }
-    Ok(format!("/v1/objects/{}/{}", object.type_name(), escaped(object.id())))
+    Ok(format!("{}/{}", object.type_name(), escaped(object.id())))
 }
 
 pub(crate) fn escaped(text: &str) -> String {

@@ -41,6 +41,10 @@ pub(super) struct Shown {
     schema: i64,
     bytes: u64,
     storage_keys: u64,
+    results: u64,
+    sends: u64,
+    reminders: u64,
+    dead_letters: u64,
     /// How many, by type.
     objects: BTreeMap<String, u64>,
 }
@@ -63,29 +67,62 @@ impl Shown {
             claimed,
             objects,
             storage_keys,
+            results,
+            sends,
+            reminders,
+            dead_letters,
             bytes,
         } = status;
-        let objects = objects.into_iter().collect();
-        Self { store, database, cluster_id, shards, claimed, schema, bytes, storage_keys, objects }
+        Self {
+            store,
+            database,
+            cluster_id,
+            shards,
+            claimed,
+            schema,
+            bytes,
+            storage_keys,
+            results,
+            sends,
+            reminders,
+            dead_letters,
+            objects: objects.into_iter().collect(),
+        }
     }
 
     /// Whether no node ever kept anything here.
     fn is_unused(&self) -> bool {
-        self.claimed == 0 && self.storage_keys == 0 && self.objects.is_empty()
+        self.claimed == 0 && self.beside() == 0 && self.objects.is_empty()
     }
 
     /// About how many records an export has.
     pub(super) fn records(&self) -> u64 {
-        self.claimed + self.storage_keys + self.objects.values().sum::<u64>()
+        self.claimed + self.beside() + self.objects.values().sum::<u64>()
     }
 
-    /// `3 objects of 2 types, 5 storage keys`.
+    /// What is kept beside objects.
+    fn beside(&self) -> u64 {
+        self.storage_keys + self.results + self.sends + self.reminders + self.dead_letters
+    }
+
+    /// `3 objects of 2 types, 5 storage keys, 1 reminder`.
     pub(super) fn counts(&self) -> String {
         let mut counts = plural(self.objects.values().sum(), "object");
         if !self.objects.is_empty() {
             counts += &format!(" of {}", plural(self.objects.len() as u64, "type"));
         }
-        format!("{counts}, {}", plural(self.storage_keys, "storage key"))
+        counts += &format!(", {}", plural(self.storage_keys, "storage key"));
+        for (count, what) in [
+            (self.results, "keyed result"),
+            (self.sends, "pending send"),
+            (self.reminders, "reminder"),
+            (self.dead_letters, "dead letter"),
+        ] {
+            if count > 0 {
+                counts += &format!(", {}", plural(count, what));
+            }
+        }
+        counts
     }
 
     pub(super) fn text(&self) -> String {
@@ -159,6 +196,10 @@ mod tests {
             schema: 2,
             claimed: if objects.is_empty() { 0 } else { 8 },
             storage_keys: objects.len() as u64,
+            results: 0,
+            sends: 0,
+            reminders: objects.len() as u64 / 2,
+            dead_letters: 0,
             objects,
             bytes: 4096,
         };
@@ -173,7 +214,7 @@ cluster   c0ffee
 shards    8, 8 of them claimed by nodes so far
 schema    2
 size      4.00 KiB
-holds     4 objects of 2 types, 2 storage keys
+holds     4 objects of 2 types, 2 storage keys, 1 reminder
 
 TYPE     OBJECTS
 Counter  3
