@@ -13,12 +13,18 @@ mod durable;
 mod effects;
 #[path = "node/existence.rs"]
 mod existence;
+#[path = "node/keys.rs"]
+mod keys;
 #[path = "node/reads.rs"]
 mod reads;
 #[path = "node/reload.rs"]
 mod reload;
+#[path = "node/reminders.rs"]
+mod reminders;
 #[path = "node/saves.rs"]
 mod saves;
+#[path = "node/sends.rs"]
+mod sends;
 #[path = "node/sleep.rs"]
 mod sleep;
 #[path = "node/stop.rs"]

@@ -10,6 +10,8 @@ mod errors;
 mod existence;
 #[path = "scenarios/identity.rs"]
 mod identity;
+#[path = "scenarios/keys.rs"]
+mod keys;
 #[path = "scenarios/limits.rs"]
 mod limits;
 #[path = "scenarios/lists.rs"]

@@ -4,6 +4,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "store/beside.rs"]
+mod beside;
 #[path = "store/carried.rs"]
 mod carried;
 #[path = "store/contract.rs"]

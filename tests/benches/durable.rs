@@ -11,6 +11,7 @@ use wasmverse_tests::postgres::Postgres;
 
 #[path = "durable/floor.rs"]
 mod floor;
+#[expect(dead_code, reason = "another benchmark needs more of it")]
 #[path = "durable/system.rs"]
 mod system;
 
@@ -84,6 +85,7 @@ fn main() -> anyhow::Result<()> {
             objects,
             connections,
             time,
+            keyed: false,
         };
         let named = |name: &str, load| Load { name: name.to_owned(), ..load };
         let many = named(

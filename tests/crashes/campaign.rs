@@ -1,6 +1,6 @@
 //! The node is killed at random moments, and once at each step of a commit, under load: what was
-//! acknowledged or pushed is there, what was not is there at most once, and state and storage of an
-//! object agree.
+//! acknowledged or pushed is there, what was not is there at most once, state and storage of an
+//! object agree, and what has a key, was sent or was due has happened exactly once.
 
 use std::time::Instant;
 
@@ -9,7 +9,7 @@ use wasmverse_tests::programs::target_folder;
 
 use super::{
     lane::Lane,
-    report::Report,
+    report::{Counts, Report},
     site::{Kind, Shelf},
     steps::STEPS,
 };
@@ -37,7 +37,10 @@ async fn survives(kind: Kind) {
     println!("{line}");
     keep(kind, &line);
     assert!(report.violations.is_empty(), "{line}");
-    assert!(report.counts.acknowledged > 0 && report.counts.pushes > 0, "{line}");
+    let Counts { acknowledged, pushes, keyed, lacking, repeats, transfers, firings, .. } =
+        report.counts;
+    let all = [acknowledged, pushes, keyed, lacking, repeats, transfers, firings];
+    assert!(all.into_iter().all(|count| count > 0), "{line}");
 }
 
 /// Where `tests/run.sh` finds it.

@@ -11,6 +11,7 @@ use super::{
     books::{Books, message},
     listeners::{Listeners, SURFACES},
     load::{Load, POSTER},
+    once::Once,
     report::Report,
     site::{Shelf, Site},
     verdict::Verdict,
@@ -29,6 +30,7 @@ pub(crate) struct Lane {
     site: Arc<Site>,
     node: Process,
     books: Books,
+    once: Once,
     listeners: Listeners,
     dice: StdRng,
     kills: usize,
@@ -36,13 +38,14 @@ pub(crate) struct Lane {
 }
 
 impl Lane {
-    /// Starts gate and node, and lets the listeners join.
+    /// Starts gate and node, lets the listeners join, and sets the reminders.
     pub(crate) async fn start(shelf: &Shelf, bug: Option<&'static str>, seed: u64) -> Self {
         let (site, node) = Site::start(shelf, bug).await;
         let books = Books::new();
         let listeners = Listeners::join(&site, &books.rooms()).await;
+        let once = Once::begin(&site).await;
         let dice = StdRng::seed_from_u64(seed);
-        Self { site: Arc::new(site), node, books, listeners, dice, kills: 0, at_steps: 0 }
+        Self { site: Arc::new(site), node, books, once, listeners, dice, kills: 0, at_steps: 0 }
     }
 
     /// Kills the node so often, or until there is a violation.
@@ -76,7 +79,8 @@ impl Lane {
             Ok(()) => self.check_all().await,
             found => found,
         };
-        let (kills, at_steps, counts) = (self.kills, self.at_steps, self.books.counts);
+        let (kills, at_steps) = (self.kills, self.at_steps);
+        let counts = self.books.counts.and(self.once.counts);
         Report { kills, at_steps, counts, violations: verdict.err().into_iter().collect() }
     }
 
@@ -102,15 +106,17 @@ impl Lane {
         Load::begin(&self.site, &self.books.targets, &mut self.dice)
     }
 
-    /// After a death: calls that wait at the gate are executed by the next node.
+    /// After a death: calls that wait at the gate are executed by the next node, and so are keyed
+    /// requests that were under way.
     async fn restart(&mut self, load: Load) -> Verdict {
         load.end();
         self.node = self.site.node(None);
-        for asked in load.all().await {
-            self.books.note(asked)?;
-        }
+        let (asked, answers) = load.all().await;
+        asked.into_iter().try_for_each(|asked| self.books.note(asked))?;
         self.hear()?;
-        self.books.check(&self.site).await
+        self.books.check(&self.site).await?;
+        self.once.note(answers)?;
+        self.once.check(&self.site, &mut self.dice).await
     }
 
     fn hear(&mut self) -> Verdict {
@@ -132,6 +138,7 @@ impl Lane {
             .await;
         }
         self.hear()?;
-        self.books.check_all(&self.site).await
+        self.books.check_all(&self.site).await?;
+        self.once.check_all(&self.site).await
     }
 }

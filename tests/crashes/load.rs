@@ -1,5 +1,5 @@
 //! Who calls while the node is killed: several callers of each object, each with one call under
-//! way, until they are told to end.
+//! way, until they are told to end; and customers, whose requests are keyed.
 
 use std::sync::Arc;
 
@@ -8,7 +8,10 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::site::{Fate, Site};
+use super::{
+    customers::{Answers, Customers},
+    site::{Fate, Site},
+};
 
 /// Callers of each object.
 const CALLERS: usize = 2;
@@ -87,6 +90,7 @@ pub(crate) fn targets() -> Vec<Target> {
 pub(crate) struct Load {
     end: CancellationToken,
     callers: JoinSet<Vec<Asked>>,
+    customers: Customers,
 }
 
 impl Load {
@@ -104,7 +108,8 @@ impl Load {
                 callers.spawn(caller.work(end.clone()));
             }
         }
-        Self { end, callers }
+        let customers = Customers::begin(site, &end, dice);
+        Self { end, callers, customers }
     }
 
     /// No more calls; those under way may go on.
@@ -112,10 +117,11 @@ impl Load {
         self.end.cancel();
     }
 
-    /// All calls, once none is under way.
-    pub(crate) async fn all(self) -> Vec<Asked> {
+    /// All calls and all keyed requests, once none is under way.
+    pub(crate) async fn all(self) -> (Vec<Asked>, Answers) {
         self.end.cancel();
-        self.callers.join_all().await.concat()
+        let (asked, answers) = tokio::join!(self.callers.join_all(), self.customers.all());
+        (asked.concat(), answers)
     }
 }
 

@@ -28,13 +28,35 @@ async fn found_in_campaign(kind: Kind, bug: &'static str) -> Found {
 
 async fn replies_before_commits_are_found(kind: Kind) {
     let found = found_in_campaign(kind, "replies-first").await;
-    let gone = [Violation::AcknowledgedIsGone, Violation::PushedIsGone];
+    // What nobody but a customer was told is seen by the money, or by what a repeat hears.
+    let gone = [
+        Violation::AcknowledgedIsGone,
+        Violation::PushedIsGone,
+        Violation::MoneyIsWrong,
+        Violation::ForgotItsAnswer,
+    ];
     assert!(gone.contains(&found.violation), "{found}");
 }
 
 async fn commits_in_parts_are_found(kind: Kind) {
     let found = found_in_campaign(kind, "commits-apart").await;
     assert_eq!(found.violation, Violation::TornApart, "{found}");
+}
+
+async fn repeats_that_are_executed_are_found(kind: Kind) {
+    let found = found_in_campaign(kind, "forgets-results").await;
+    let twice = [Violation::HappenedTwice, Violation::MoneyIsWrong, Violation::ForgotItsAnswer];
+    assert!(twice.contains(&found.violation), "{found}");
+}
+
+async fn sends_that_are_marked_first_are_found(kind: Kind) {
+    let found = found_in_campaign(kind, "marks-first").await;
+    assert_eq!(found.violation, Violation::MoneyIsWrong, "{found}");
+}
+
+async fn reminders_that_are_advanced_first_are_found(kind: Kind) {
+    let found = found_in_campaign(kind, "advances-first").await;
+    assert_eq!(found.violation, Violation::FiringIsMissing, "{found}");
 }
 
 #[tokio::test]
@@ -55,6 +77,36 @@ async fn on_sqlite_a_node_that_commits_state_and_storage_apart_is_found() {
 #[tokio::test]
 async fn on_postgresql_a_node_that_commits_state_and_storage_apart_is_found() {
     commits_in_parts_are_found(Kind::Postgres).await;
+}
+
+#[tokio::test]
+async fn on_sqlite_a_node_that_forgets_what_it_answered_is_found() {
+    repeats_that_are_executed_are_found(Kind::Sqlite).await;
+}
+
+#[tokio::test]
+async fn on_postgresql_a_node_that_forgets_what_it_answered_is_found() {
+    repeats_that_are_executed_are_found(Kind::Postgres).await;
+}
+
+#[tokio::test]
+async fn on_sqlite_a_node_that_marks_a_send_before_it_is_committed_is_found() {
+    sends_that_are_marked_first_are_found(Kind::Sqlite).await;
+}
+
+#[tokio::test]
+async fn on_postgresql_a_node_that_marks_a_send_before_it_is_committed_is_found() {
+    sends_that_are_marked_first_are_found(Kind::Postgres).await;
+}
+
+#[tokio::test]
+async fn on_sqlite_a_node_that_advances_a_reminder_before_its_turn_is_found() {
+    reminders_that_are_advanced_first_are_found(Kind::Sqlite).await;
+}
+
+#[tokio::test]
+async fn on_postgresql_a_node_that_advances_a_reminder_before_its_turn_is_found() {
+    reminders_that_are_advanced_first_are_found(Kind::Postgres).await;
 }
 
 /// An older node goes on writing after a newer one has claimed its shards. Each add that the older

@@ -15,13 +15,43 @@ pub(crate) struct Report {
     pub(crate) violations: Vec<Found>,
 }
 
-/// Calls and pushes.
+/// Calls and pushes, and what is to happen once.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Counts {
     pub(crate) acknowledged: u64,
     pub(crate) unknown: u64,
     pub(crate) refused: u64,
     pub(crate) pushes: u64,
+    /// Keyed requests that were answered.
+    pub(crate) keyed: u64,
+    /// Of these, by a failure of the object's own: there was too little.
+    pub(crate) lacking: u64,
+    /// So often a request was made again before it was answered.
+    pub(crate) asked_again: u64,
+    /// Requests that were made again after they were answered.
+    pub(crate) repeats: u64,
+    /// Keyed requests that sent money on its way.
+    pub(crate) transfers: u64,
+    /// Of reminders.
+    pub(crate) firings: u64,
+}
+
+impl Counts {
+    /// Both together.
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self {
+            acknowledged: self.acknowledged + other.acknowledged,
+            unknown: self.unknown + other.unknown,
+            refused: self.refused + other.refused,
+            pushes: self.pushes + other.pushes,
+            keyed: self.keyed + other.keyed,
+            lacking: self.lacking + other.lacking,
+            asked_again: self.asked_again + other.asked_again,
+            repeats: self.repeats + other.repeats,
+            transfers: self.transfers + other.transfers,
+            firings: self.firings + other.firings,
+        }
+    }
 }
 
 impl Report {
@@ -29,10 +59,7 @@ impl Report {
     pub(crate) fn and(mut self, other: Self) -> Self {
         self.kills += other.kills;
         self.at_steps += other.at_steps;
-        self.counts.acknowledged += other.counts.acknowledged;
-        self.counts.unknown += other.counts.unknown;
-        self.counts.refused += other.counts.refused;
-        self.counts.pushes += other.counts.pushes;
+        self.counts = self.counts.and(other.counts);
         self.violations.extend(other.violations);
         self
     }
@@ -47,12 +74,14 @@ impl Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { kills, at_steps, counts, violations } = self;
-        let Counts { acknowledged, unknown, refused, pushes } = counts;
+        let Counts { acknowledged, unknown, refused, pushes, .. } = counts;
+        let Counts { keyed, lacking, asked_again, repeats, transfers, firings, .. } = counts;
         write!(
             f,
             "{kills} kills at random moments and {at_steps} at steps of a commit; calls: \
              {acknowledged} acknowledged, {unknown} unknown, {refused} refused; {pushes} pushes \
-             seen; violations: {}",
+             seen; exactly once: {keyed} keyed requests ({lacking} failed, {asked_again} asked \
+             again, {repeats} repeated), {transfers} transfers, {firings} firings; violations: {}",
             violations.len()
         )?;
         violations.iter().try_for_each(|found| write!(f, " ({found})"))

@@ -1,10 +1,14 @@
-//! The node dies at each named step of a commit, once.
+//! The node dies at each named step of a commit: once in a call without a key, of which nobody then
+//! knows, and once in a keyed one, which is answered all the same.
 
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 use serde_json::json;
 use wasmverse_tests::patience::eventually;
 
-use super::site::{Fate, Kind, Shelf, Site};
+use super::{
+    customers::PATIENT,
+    site::{Fate, Kind, Shelf, Site, number},
+};
 
 /// The steps, and whether the turn whose commit is there is kept.
 pub(crate) const STEPS: [(&str, bool); 7] = [
@@ -29,6 +33,7 @@ async fn dies_at_each_step(kind: Kind) {
         for (step, is_kept) in STEPS.into_iter().skip(lane).step_by(LANES) {
             node.kill();
             dies_at(&site, step, is_kept).await;
+            dies_in_a_keyed_call(&site, step).await;
         }
     });
     join_all(lanes).await;
@@ -51,6 +56,26 @@ async fn dies_at(site: &Site, step: &str, is_kept: bool) {
     let _node = site.node(None);
     let kept = acknowledged + i64::from(is_kept);
     assert_eq!(site.counted_twice(&object).await, (kept, kept), "{step}");
+}
+
+async fn dies_in_a_keyed_call(site: &Site, step: &str) {
+    let object = format!("Chameleon/keyed-{step}");
+    let mut node = site.node(Some(&format!("{step}:{COUNT}")));
+    site.ready().await;
+    let ask = async |count: i64| {
+        let key = count.to_string();
+        let answer = site.ask(&object, "count_twice", &json!(1), &key, PATIENT).await.unwrap();
+        assert_eq!(number(&answer.json()), count, "{step}");
+    };
+    for count in 1..COUNT {
+        ask(count).await;
+    }
+    let next_node = async {
+        eventually("the node is dead", async || (!node.runs()).then_some(())).await;
+        site.node(None)
+    };
+    let ((), _node) = join(ask(COUNT), next_node).await;
+    assert_eq!(site.counted_twice(&object).await, (COUNT, COUNT), "{step}");
 }
 
 #[tokio::test]

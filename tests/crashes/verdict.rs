@@ -15,6 +15,16 @@ pub(crate) enum Violation {
     Unasked,
     /// A push came twice, or after a later one.
     PushedOutOfOrder,
+    /// A keyed request was executed twice.
+    HappenedTwice,
+    /// The repeat of a keyed request was answered otherwise than the first time.
+    ForgotItsAnswer,
+    /// Money was made, or lost.
+    MoneyIsWrong,
+    /// A reminder did not fire when it was due.
+    FiringIsMissing,
+    /// A reminder fired again for a time for which it had fired, or for one at which it was not due.
+    FiredTwice,
     /// An object failed where none fails by itself.
     Failed,
 }

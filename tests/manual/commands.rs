@@ -1,5 +1,5 @@
-//! Every command of README.md, docs/guide.md and docs/clients.md that is marked `sh run` works, in
-//! order, against a system with the sample objects.
+//! Every command of README.md, docs/guide.md, docs/exactly-once.md and docs/clients.md that is marked
+//! `sh run` works, in order, against a system with the sample objects.
 
 use std::process::Command;
 
@@ -11,12 +11,13 @@ use wasmverse_tests::{
 
 #[test]
 fn the_commands_of_readme_and_guide_work_as_they_stand() {
-    let samples = [guests::ECHO, guests::COUNTER, guests::BANK_ACCOUNT, guests::MISCHIEF];
+    let samples =
+        [guests::ECHO, guests::COUNTER, guests::BANK_ACCOUNT, guests::AUCTION, guests::MISCHIEF];
     let samples = samples.map(|guest| guest.path().to_str().expect("a path in UTF-8"));
     let dev = Dev::start(&samples);
     let folder = TempDir::new().expect("a folder");
     let mut ran = 0;
-    for document in ["README.md", "docs/guide.md", "docs/clients.md"] {
+    for document in ["README.md", "docs/guide.md", "docs/exactly-once.md", "docs/clients.md"] {
         for command in commands(&super::read(document)) {
             run(document, &command, &dev, &folder);
             ran += 1;

@@ -99,6 +99,32 @@ impl World {
         Box::pin(async move { answer.await.map(value) })
     }
 
+    /// Calls with a key.
+    pub(crate) async fn keyed(
+        &self,
+        key: &str,
+        object: &str,
+        method: &str,
+        argument: Value,
+    ) -> Result<Value, CallError> {
+        let mut call = invoke(object, method, argument);
+        if let Action::Invoke(invocation) = &mut call.action {
+            invocation.key = Some(key.into());
+        }
+        self.node.call(call).await.map(value)
+    }
+
+    /// Calls a method that must answer well.
+    pub(crate) async fn ok(&self, object: &str, method: &str, argument: Value) -> Value {
+        self.call(object, method, argument).await.expect("it answers well")
+    }
+
+    /// Waits until a method answers so.
+    pub(crate) async fn until_it_answers(&self, object: &str, method: &str, wanted: Value) {
+        let what = format!("{object} answers {method} with {wanted}");
+        eventually(&what, || async { self.ok(object, method, Value::Null).await == wanted }).await;
+    }
+
     /// Calls, and must get this kind of error.
     #[track_caller]
     pub(crate) fn fails(

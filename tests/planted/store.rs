@@ -1,16 +1,13 @@
-//! A store that breaks what it promises of commits, in one of three ways.
+//! A store that breaks what it promises of commits, in one of several ways.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, future::ready, sync::Arc, time::Duration};
 
-use bytes::Bytes;
 use futures_util::FutureExt as _;
 use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
-use wasmverse_core::{ObjectId, RevisionNumber, ShardId, TypeName, Version};
+use wasmverse_core::{ObjectId, Version};
 use wasmverse_store::{
-    Answer, Change, Claimed, Commit, Error, Expected, NewRevision, Owner, Page, RevisionRecord,
-    StoragePage, Store, StoredObject,
-    dump::{Record, Status},
+    Answer, Change, Commit, Effect, Error, Expected, KeptResult, ResultKey, Store,
 };
 
 /// What it does wrong.
@@ -22,12 +19,19 @@ pub(crate) enum Bug {
     ChecksNoEpoch,
     /// State is committed, and storage some time later.
     CommitsApart,
+    /// What keyed calls were answered is not kept: whoever makes one again makes it without a key.
+    ForgetsResults,
+    /// That a send has arrived is committed some time before what it did.
+    MarksFirst,
+    /// That a reminder has fired is committed some time before what its turn did.
+    AdvancesFirst,
 }
 
 /// Commits that are answered and not yet written.
 const QUEUE_LENGTH: usize = 1024;
-/// Between the two parts of a commit.
+/// Between the two parts of a commit, and between a mark and what it stands for.
 const APART: Duration = Duration::from_millis(5);
+const AHEAD: Duration = Duration::from_millis(40);
 
 type Answers = Vec<Result<Version, Error>>;
 
@@ -52,9 +56,10 @@ impl Planted {
     }
 
     async fn reply_first(&self, batch: Vec<Commit>) -> Result<Answers, Error> {
-        let next = |row: &Commit| match row.expected {
-            Expected::Version(version) => Version(version.0 + 1),
-            Expected::Absent | Expected::Any => Version(1),
+        let next = |row: &Commit| match (&row.change, row.expected) {
+            (Change::Nothing, _) => Version(0),
+            (_, Expected::Version(version)) => Version(version.0 + 1),
+            (_, Expected::Absent | Expected::Any) => Version(1),
         };
         let answers = batch.iter().map(|row| Ok(next(row))).collect();
         self.later.send(batch).await.map_err(|_| Error::Unavailable("it has ended".to_owned()))?;
@@ -74,7 +79,8 @@ impl Planted {
         if !matches!(row.change, Change::Put { .. }) || row.storage.is_empty() {
             return self.one(row).await;
         }
-        let state = Commit { storage: Vec::new(), ..row.clone() };
+        // Sends have their numbers of the commit that is answered.
+        let state = Commit { storage: Vec::new(), effects: Vec::new(), ..row.clone() };
         let version = match self.one(state).await? {
             Ok(version) => version,
             refused => return Ok(refused),
@@ -82,6 +88,43 @@ impl Planted {
         tokio::time::sleep(APART).await;
         let expected = Expected::Version(version);
         self.one(Commit { expected, change: Change::Touch, ..row }).await
+    }
+
+    async fn forget_results(&self, mut batch: Vec<Commit>) -> Result<Answers, Error> {
+        for row in &mut batch {
+            row.effects.retain(|effect| !matches!(effect, Effect::Result(_)));
+        }
+        self.inner.commit(batch).await
+    }
+
+    /// The marks of a batch are committed, and all else some time later.
+    async fn mark_first(
+        &self,
+        mut batch: Vec<Commit>,
+        is_mark: fn(&Effect) -> bool,
+    ) -> Result<Answers, Error> {
+        let (mut places, mut marks) = (Vec::new(), Vec::new());
+        for (place, row) in batch.iter_mut().enumerate() {
+            let effects = row.effects.extract_if(.., |effect| is_mark(effect)).collect::<Vec<_>>();
+            if !effects.is_empty() {
+                places.push(place);
+                let (expected, change, storage) = (Expected::Any, Change::Nothing, Vec::new());
+                marks.push(Commit { expected, change, storage, effects, ..row.clone() });
+            }
+        }
+        if marks.is_empty() {
+            return self.inner.commit(batch).await;
+        }
+        let marked = self.inner.commit(marks).await?;
+        let refused = places.into_iter().zip(marked).filter(|(_, answer)| answer.is_err());
+        let refused: BTreeMap<usize, _> = refused.collect();
+        tokio::time::sleep(AHEAD).await;
+        let mut place = 0..;
+        batch.retain(|_| !refused.contains_key(&place.next().expect("there is no end to it")));
+        let mut answers = self.inner.commit(batch).await?;
+        // In order: each is where it was.
+        refused.into_iter().for_each(|(place, answer)| answers.insert(place, answer));
+        Ok(answers)
     }
 
     async fn one(&self, row: Commit) -> Result<Result<Version, Error>, Error> {
@@ -94,6 +137,15 @@ impl Store for Planted {
         match self.bug {
             Bug::RepliesFirst => self.reply_first(batch).boxed(),
             Bug::ChecksNoEpoch => self.check_no_epoch(batch).boxed(),
+            Bug::ForgetsResults => self.forget_results(batch).boxed(),
+            Bug::MarksFirst => {
+                self.mark_first(batch, |effect| matches!(effect, Effect::Arrived(_))).boxed()
+            }
+            Bug::AdvancesFirst => {
+                let has_fired =
+                    |effect: &Effect| matches!(effect, Effect::Fired { dead: None, .. });
+                self.mark_first(batch, has_fired).boxed()
+            }
             Bug::CommitsApart => async move {
                 let mut answers = Vec::with_capacity(batch.len());
                 for row in batch {
@@ -105,95 +157,21 @@ impl Store for Planted {
         }
     }
 
-    fn add_revision(&self, new: NewRevision) -> Answer<'_, RevisionRecord> {
-        self.inner.add_revision(new)
+    fn result(&self, object: &ObjectId, key: &ResultKey) -> Answer<'_, Option<KeptResult>> {
+        match self.bug {
+            Bug::ForgetsResults => ready(Ok(None)).boxed(),
+            _ => self.inner.result(object, key),
+        }
     }
 
-    fn activate_revision(
-        &self,
-        type_name: &TypeName,
-        number: RevisionNumber,
-    ) -> Answer<'_, RevisionRecord> {
-        self.inner.activate_revision(type_name, number)
+    fn result_keys(&self, object: &ObjectId, limit: u32) -> Answer<'_, (Vec<ResultKey>, bool)> {
+        match self.bug {
+            Bug::ForgetsResults => ready(Ok((Vec::new(), true))).boxed(),
+            _ => self.inner.result_keys(object, limit),
+        }
     }
 
-    fn active_revisions(&self) -> Answer<'_, Vec<RevisionRecord>> {
-        self.inner.active_revisions()
-    }
-
-    fn revision(
-        &self,
-        type_name: &TypeName,
-        number: RevisionNumber,
-    ) -> Answer<'_, Option<RevisionRecord>> {
-        self.inner.revision(type_name, number)
-    }
-
-    fn component(&self, digest: [u8; 32]) -> Answer<'_, Option<Bytes>> {
-        self.inner.component(digest)
-    }
-
-    fn load(&self, object: &ObjectId) -> Answer<'_, Option<StoredObject>> {
-        self.inner.load(object)
-    }
-
-    fn settle(&self) -> Answer<'_, ()> {
-        self.inner.settle()
-    }
-
-    fn claim(
-        &self,
-        owner: Owner,
-        shards: Vec<(ShardId, wasmverse_core::Epoch)>,
-    ) -> Answer<'_, Vec<(ShardId, wasmverse_core::Epoch)>> {
-        self.inner.claim(owner, shards)
-    }
-
-    fn epochs(&self) -> Answer<'_, Vec<Claimed>> {
-        self.inner.epochs()
-    }
-
-    fn storage_get(&self, object: &ObjectId, key: &str) -> Answer<'_, Option<Bytes>> {
-        self.inner.storage_get(object, key)
-    }
-
-    fn storage_keys(&self, object: &ObjectId) -> Answer<'_, u64> {
-        self.inner.storage_keys(object)
-    }
-
-    fn storage_scan(
-        &self,
-        object: &ObjectId,
-        prefix: &str,
-        after: Option<&str>,
-        limit: u32,
-    ) -> Answer<'_, StoragePage> {
-        self.inner.storage_scan(object, prefix, after, limit)
-    }
-
-    fn status(&self) -> Answer<'_, Status> {
-        self.inner.status()
-    }
-
-    fn dump(&self, into: mpsc::Sender<Result<Record, Error>>) -> Answer<'_, ()> {
-        self.inner.dump(into)
-    }
-
-    fn restore(&self, from: mpsc::Receiver<Record>) -> Answer<'_, ()> {
-        self.inner.restore(from)
-    }
-
-    fn list(
-        &self,
-        type_name: Option<&TypeName>,
-        prefix: &str,
-        after: Option<&ObjectId>,
-        limit: u32,
-    ) -> Answer<'_, Page> {
-        self.inner.list(type_name, prefix, after, limit)
-    }
-
-    fn close(&self) -> Answer<'_, ()> {
-        self.inner.close()
+    wasmverse_store::pass_on! {
+        inner: forget_results, sends, reminders, due, dead_letters, dead_letter, add_revision, activate_revision, active_revisions, revision, component, load, settle, claim, epochs, storage_get, storage_keys, storage_scan, status, dump, restore, list, close
     }
 }

@@ -4,7 +4,7 @@ use std::{fs, path::PathBuf, process::Command};
 
 use serde_json::{Value, json};
 use wasmverse_tests::{
-    guests::{BANK_ACCOUNT, COUNTER, ECHO, chameleon},
+    guests::{AUCTION, BANK_ACCOUNT, COUNTER, ECHO, chameleon},
     patience::eventually_sync,
     programs::{Dev, Process, Ran, program, target_folder, wasmverse},
 };
@@ -17,7 +17,7 @@ fn typed(dev: &Dev, words: &[&str]) -> Ran {
 }
 
 fn started() -> Dev {
-    let files = [COUNTER, ECHO, BANK_ACCOUNT].map(|guest| guest.path().to_str().unwrap());
+    let files = [COUNTER, ECHO, BANK_ACCOUNT, AUCTION].map(|guest| guest.path().to_str().unwrap());
     Dev::start(&files)
 }
 
@@ -72,6 +72,84 @@ fn each_command_says_what_it_did_and_as_json_what_scripts_want() {
         assert_eq!(run(&["delete", "Counter/made"]).code, Some(0));
         let gone = run(&["get", "Counter/made", "--json"]);
         assert_eq!((gone.code, &gone.json()["error"]["code"]), (Some(1), &json!("not-found")));
+    }
+}
+
+#[test]
+fn what_dies_is_listed_shown_sent_again_and_forgotten() {
+    let dev = started();
+    for url in [dev.http.url.clone(), format!("grpc://{}", dev.grpc)] {
+        let run = |words: &[&str]| wasmverse(&url, words);
+        let [ann, rich] = ["ann", "rich"].map(|id| format!("BankAccount/{id}-{}", &url[..4]));
+        run(&["call", &ann, "deposit", "100"]);
+        run(&["call", &rich, "deposit", &i64::MAX.to_string()]);
+        let (_, rich_id) = rich.split_once('/').unwrap();
+        let transfer = json!({ "to": rich_id, "amount": 30 }).to_string();
+        let dead = |but: &str| {
+            eventually_sync("a send dies", || {
+                let list = run(&["dead-letters", "list", &ann, "--json"]).json();
+                let number = list["dead_letters"][0]["number"].as_u64()?.to_string();
+                (number != but).then_some(number)
+            })
+        };
+        run(&["call", &ann, "transfer", &transfer]);
+        let first = dead("");
+        let list = run(&["dead-letters", "list", &ann]);
+        let beginning = format!("{first}\tsend\t{ann}\t{rich}\tdeposit\t");
+        assert!(list.out.starts_with(&beginning) && list.out.contains("overflow"), "{list:?}");
+        let show = run(&["dead-letters", "show", &first]);
+        assert!(show.out.contains("\npayload   30\n"), "{show:?}");
+        let show = run(&["dead-letters", "show", &first, "--json"]).json();
+        assert_eq!((&show["to"], &show["payload"]), (&json!(rich), &json!(30)), "{show}");
+
+        let retry = run(&["dead-letters", "retry", &first]);
+        assert_eq!((retry.code, retry.out), (Some(0), format!("retried {first}\n")));
+        // Nothing was mended: it dies again.
+        let second = dead(&first);
+        run(&["call", &rich, "withdraw", "30"]);
+        let retry = run(&["dead-letters", "retry", &first, &second, "--json"]);
+        let told = retry.json();
+        assert_eq!(
+            (retry.code, &told["retried"]),
+            (Some(1), &json!([second.parse::<u64>().unwrap()]))
+        );
+        assert_eq!(told["failed"][0]["error"]["code"], "not-found", "{told}");
+        eventually_sync("it arrives", || {
+            let balance = run(&["call", &rich, "balance"]).out;
+            (balance.trim() == i64::MAX.to_string()).then_some(())
+        });
+        let none = run(&["dead-letters", "list", &ann]);
+        let expected = (Some(0), "", "no dead letters\n");
+        assert_eq!((none.code, &*none.out, &*none.err), expected);
+
+        run(&["call", &ann, "transfer", &transfer]);
+        let third = dead("");
+        let unsure = run(&["dead-letters", "drop", "--all"]);
+        assert!(unsure.code == Some(2) && unsure.err.contains("--yes"), "{unsure:?}");
+        let all = run(&["dead-letters", "drop", "--all", "--from", &ann, "--yes"]);
+        assert_eq!((all.code, all.out), (Some(0), format!("dropped {third}\n")));
+        assert_eq!(run(&["dead-letters", "drop", &third]).code, Some(1));
+        let none = run(&["dead-letters", "list", &ann, "--json"]);
+        assert_eq!(none.json()["dead_letters"], json!([]), "{none:?}");
+    }
+}
+
+#[test]
+fn reminders_are_listed_with_when_they_are_due() {
+    let dev = started();
+    for url in [dev.http.url.clone(), format!("grpc://{}", dev.grpc)] {
+        let auction = format!("Auction/{}", &url[..4]);
+        let open = r#"{"item": "a clock", "seconds": 3600}"#;
+        let opened = wasmverse(&url, &["call", &auction, "open", open]);
+        assert_eq!(opened.code, Some(0), "{opened:?}");
+        let list = wasmverse(&url, &["reminders", &auction]);
+        assert!(list.out.starts_with("NAME") && list.out.contains("\nclose"), "{list:?}");
+        let list = wasmverse(&url, &["reminders", &auction, "--json"]).json();
+        let reminder = &list["reminders"][0];
+        assert_eq!((&reminder["name"], &reminder["method"]), (&json!("close"), &json!("close")));
+        assert!(reminder["due_at"].as_str().unwrap().ends_with('Z'), "{list}");
+        let none = wasmverse(&url, &["reminders", "Auction/nobody", "--json"]);
+        assert_eq!((none.code, none.json()), (Some(0), json!({"reminders": []})), "{none:?}");
     }
 }
 

@@ -123,6 +123,7 @@ async fn commit(data_dir: &Path, changes: Vec<(Change, Keys)>) {
             expected: Expected::Any,
             change,
             storage,
+            effects: Vec::new(),
         };
         store.commit(vec![row]).await.unwrap().remove(0).unwrap();
     }

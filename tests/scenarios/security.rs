@@ -128,7 +128,7 @@ async fn a_session_that_nobody_opened_is_unauthenticated() {
 #[tokio::test]
 async fn a_key_for_a_type_that_is_not_durable_is_refused_and_on_a_read_only_method_ignored() {
     let cluster = Cluster::start().await;
-    cluster.deploy(COUNTER.bytes()).await;
+    cluster.deploy_chameleon(json!({ "type": "Counter", "durability": "periodic" })).await;
     let key = [("Idempotency-Key", "k")];
     let add = format!("{}/add", path_of("Counter/a"));
     let answer = cluster.http.request(Method::POST, &add, "1", &key).await;

@@ -17,6 +17,8 @@ pub const MISCHIEF: Guest = Guest(env!("GUEST_MISCHIEF"));
 pub const CHAT_ROOM: Guest = Guest(env!("GUEST_CHAT_ROOM"));
 /// See [`ECHO`].
 pub const CHAT_LOBBY: Guest = Guest(env!("GUEST_CHAT_LOBBY"));
+/// See [`ECHO`].
+pub const AUCTION: Guest = Guest(env!("GUEST_AUCTION"));
 /// Calls `Tally`; see [`CALLEE`].
 pub const CALLER: Guest = Guest(env!("GUEST_CALLER"));
 /// The type `Tally`, which `Caller` calls.

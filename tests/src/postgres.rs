@@ -160,7 +160,8 @@ impl Postgres {
         assert_eq!(watch.ask("wait"), "ended");
     }
 
-    fn pid(&self) -> u32 {
+    /// The server's first process, whose children do the work.
+    pub fn pid(&self) -> u32 {
         self.watch.lock().unwrap_or_else(PoisonError::into_inner).pid
     }
 

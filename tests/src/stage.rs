@@ -4,7 +4,7 @@
 //! all others are `not-found`.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
@@ -12,8 +12,8 @@ use std::{
 use bytes::Bytes;
 use futures_util::future::{BoxFuture, FutureExt};
 use wasmverse_core::{
-    Action, Call, CallError, Caller, Chain, ErrorKind, Mode, ObjectId, Reply, RevisionNumber,
-    State, TurnEnd,
+    Action, Call, CallError, Caller, Chain, ErrorKind, Mode, ObjectId, Reminder, ReminderChanges,
+    Reply, RevisionNumber, State, TurnEnd,
 };
 use wasmverse_engine::{
     Component, Config, Engine, Instance, LoadError, LogLine, Outbound, Turn, TurnId, TurnReport,
@@ -168,6 +168,7 @@ impl Actor {
             key: None,
             traceparent: None,
             read_only,
+            reminders: ReminderChanges::default(),
         };
         self.instance.lock().await.handle(turn, method, payload).await
     }
@@ -205,6 +206,13 @@ impl Outbound for Player {
         Box::pin(async { Ok(Vec::new()) })
     }
 
+    fn reminders(
+        &self,
+        _object: &ObjectId,
+    ) -> BoxFuture<'static, Result<BTreeMap<Arc<str>, Reminder>, CallError>> {
+        Box::pin(async { Ok(BTreeMap::new()) })
+    }
+
     fn log(&self, line: LogLine) {
         self.0.lines.lock().expect("no test panics here").push(line);
     }
@@ -212,7 +220,7 @@ impl Outbound for Player {
 
 async fn answer(call: Call, actor: Option<Actor>) -> Result<Reply, CallError> {
     let invocation = match call.action {
-        Action::Invoke(invocation) => invocation,
+        Action::Invoke(invocation) | Action::Deliver(invocation, _) => invocation,
         Action::Create if actor.is_some() => {
             return Err(CallError::new(ErrorKind::AlreadyExists, "it is on stage"));
         }

@@ -43,6 +43,7 @@ pub(crate) fn put(id: &str, epoch: Epoch, data: &str) -> Commit {
             revision: RevisionNumber(1),
         },
         storage: vec![("of".to_owned(), Some(data.to_owned().into()))],
+        effects: Vec::new(),
     }
 }
 

@@ -34,6 +34,9 @@ const OWNED: &[(&str, &[&str])] = &[
     ("prost", &["proto"]),
     ("wit-bindgen", &["sdk"]),
     ("reqwest", &["cli"]),
+    ("croner", &["core"]),
+    ("jiff", &["core"]),
+    ("backon", &["router"]),
     ("indicatif", &["cli"]),
     ("notify", &["cli"]),
     ("metrics-exporter-prometheus", &["daemon"]),
@@ -41,7 +44,7 @@ const OWNED: &[(&str, &[&str])] = &[
 ];
 
 /// All that the rules may name: they are pure.
-const CORE: &[&str] = &["bytes", "fnv", "thiserror"];
+const CORE: &[&str] = &["bytes", "croner", "fnv", "humantime", "jiff", "thiserror"];
 
 /// What a manifest names that it may not.
 pub(crate) fn violations(manifest: &str) -> Vec<String> {

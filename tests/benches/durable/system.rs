@@ -29,7 +29,7 @@ pub(crate) struct System {
     http: SocketAddr,
     grpc: SocketAddr,
     node: Option<(Process, SocketAddr)>,
-    _gate: Process,
+    gate: Process,
 }
 
 /// What is called, and how.
@@ -42,6 +42,7 @@ pub(crate) struct Load {
     pub(crate) objects: u32,
     pub(crate) connections: u32,
     pub(crate) time: Duration,
+    pub(crate) keyed: bool,
 }
 
 impl System {
@@ -54,7 +55,7 @@ impl System {
         command.args(["--grpc-listen", &grpc.to_string(), "--node", &node_address.to_string()]);
         command.env("WASMVERSE_GATE__OPS_LISTEN", free_address().to_string());
         let gate = Process::start(&mut command, &folder.path().join("gate.log"));
-        let mut system = Self { folder, store, node_address, http, grpc, node: None, _gate: gate };
+        let mut system = Self { folder, store, node_address, http, grpc, node: None, gate };
         system.start_node();
         for guest in [COUNTER, ECHO] {
             system.run(&["deploy", &guest.path().display().to_string()])?;
@@ -79,7 +80,24 @@ impl System {
         self.node = Some((node, ops));
     }
 
-    fn run(&self, arguments: &[&str]) -> anyhow::Result<String> {
+    /// Where HTTP comes in.
+    pub(crate) fn http(&self) -> Http {
+        Http::new(format!("http://{}", self.http))
+    }
+
+    /// Where the node shows its metrics.
+    pub(crate) fn ops(&self) -> anyhow::Result<Http> {
+        let ops = self.node.as_ref().context("a node")?.1;
+        Ok(Http::new(format!("http://{ops}")))
+    }
+
+    /// The processes of gate and node.
+    pub(crate) fn processes(&self) -> Vec<u32> {
+        let node = self.node.iter().map(|(node, _)| node.id());
+        node.chain([self.gate.id()]).collect()
+    }
+
+    pub(crate) fn run(&self, arguments: &[&str]) -> anyhow::Result<String> {
         let mut command = Command::new(program("wasmverse"));
         command.args(["--url", &format!("http://{}", self.http)]).args(arguments);
         let ran = command.current_dir(self.folder.path()).output()?;
@@ -151,6 +169,9 @@ pub(crate) fn bench(url: &str, load: &Load) -> anyhow::Result<Row> {
     command.args(["--type", load.type_name, "--method", load.method]);
     if load.method != "echo" {
         command.args(["--argument", load.argument]);
+    }
+    if load.keyed {
+        command.arg("--keyed");
     }
     command.args(["--objects", &load.objects.to_string()]);
     command.args(["--connections", &load.connections.to_string()]);
