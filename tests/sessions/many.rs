@@ -3,14 +3,16 @@
 use std::net::SocketAddr;
 
 use futures_util::{StreamExt as _, stream};
-use serde_json::json;
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+use tokio_util::task::TaskTracker;
 use wasmverse_proto::gate::{
     OpenSessionRequest, gate_service_client::GateServiceClient, session_event::Event as Kind,
 };
 use wasmverse_tests::{
     cluster::Cluster,
     guests::CHAT_ROOM,
-    patience::eventually,
+    patience::{PATIENCE, eventually},
     sessions::{Connection, Mark, Surface, Told},
 };
 
@@ -26,9 +28,11 @@ async fn a_thousand_sessions_in_a_room_get_each_message_once_in_order() {
             let (_, connection) =
                 wasmverse_tests::sessions::Connection::open(surface, at, &Mark::default()).await;
             let user = json!({"user": format!("user-{number}")});
-            let joined = call_as(cluster, &connection.mark.token, "join", user).await;
+            let token = connection.mark.token.clone();
+            let messages = messages(connection);
+            let joined = call_as(cluster, &token, "join", user).await;
             assert_eq!(joined.status, 200, "{}", joined.message());
-            connection
+            messages
         }
     });
     let mut clients: Vec<_> = stream::iter(joining).buffer_unordered(32).collect().await;
@@ -37,14 +41,28 @@ async fn a_thousand_sessions_in_a_room_get_each_message_once_in_order() {
     }
     for client in &mut clients {
         for number in 1..=5 {
-            assert_eq!(client.event("message").await["text"], number.to_string());
+            assert_eq!(next(client).await["text"], number.to_string());
         }
     }
     // Nothing that was said before comes again before this.
     say(&cluster, "user-1", "last").await;
     for client in &mut clients {
-        assert_eq!(client.event("message").await["text"], "last");
+        assert_eq!(next(client).await["text"], "last");
     }
+}
+
+/// What is said, as a client gets it that reads all that it is told.
+fn messages(mut connection: Connection) -> mpsc::Receiver<Value> {
+    let (sender, messages) = mpsc::channel(16);
+    tokio::spawn(
+        async move { while sender.send(connection.event("message").await).await.is_ok() {} },
+    );
+    messages
+}
+
+async fn next(messages: &mut mpsc::Receiver<Value>) -> Value {
+    let next = tokio::time::timeout(PATIENCE, messages.recv()).await;
+    next.expect("it comes in time").expect("it is connected still")
 }
 
 /// Sessions over one connection.
