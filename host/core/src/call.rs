@@ -112,9 +112,14 @@ impl Reply {
     }
 }
 
-/// The objects that wait for each other, outermost first. Cheap to clone and to extend.
+/// The objects that wait for each other, outermost first, and when the first of their calls began.
+/// Cheap to clone and to extend.
 #[derive(Clone, Default)]
-pub struct Chain(Option<Arc<Link>>);
+pub struct Chain {
+    /// The revision of the cluster's view at that time; 0: it has not begun.
+    began: u64,
+    last: Option<Arc<Link>>,
+}
 
 struct Link {
     object: ObjectId,
@@ -126,16 +131,30 @@ impl Chain {
     /// The chain with `object` waiting, too.
     #[must_use]
     pub fn and(&self, object: &ObjectId) -> Self {
-        Self(Some(Arc::new(Link {
-            object: object.clone(),
-            length: self.length().saturating_add(1),
-            before: self.clone(),
-        })))
+        let length = self.length().saturating_add(1);
+        let link = Link { object: object.clone(), length, before: self.clone() };
+        Self { began: self.began, last: Some(Arc::new(link)) }
+    }
+
+    /// When its first call began, as a revision of the cluster's view; 0: it has not.
+    pub fn began(&self) -> u64 {
+        self.began
+    }
+
+    /// The chain as one that began then.
+    #[must_use]
+    pub fn since(self, began: u64) -> Self {
+        Self { began, ..self }
+    }
+
+    /// Whether nobody waits.
+    pub fn is_empty(&self) -> bool {
+        self.last.is_none()
     }
 
     /// How many objects wait.
     pub fn length(&self) -> u16 {
-        self.0.as_ref().map_or(0, |link| link.length)
+        self.last.as_ref().map_or(0, |link| link.length)
     }
 
     /// Whether `object` waits in it.
@@ -168,7 +187,7 @@ impl Chain {
     }
 
     fn inwards(&self) -> impl Iterator<Item = &ObjectId> {
-        std::iter::successors(self.0.as_deref(), |link| link.before.0.as_deref())
+        std::iter::successors(self.last.as_deref(), |link| link.before.last.as_deref())
             .map(|link| &link.object)
     }
 }

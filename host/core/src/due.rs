@@ -177,6 +177,14 @@ impl DueQueue {
         }
     }
 
+    /// Forgets the reminders of objects that are another node's by now.
+    pub fn keep_only(&mut self, is_ours: impl Fn(&ObjectId) -> bool) {
+        let others = self.reminders.keys().filter(|(object, _)| !is_ours(object));
+        for key in others.cloned().collect::<Vec<_>>() {
+            self.forget(&key);
+        }
+    }
+
     /// Nobody knows what the store holds of some reminder: it is read again.
     pub fn read_again(&mut self) {
         self.is_stale = true;
@@ -206,8 +214,9 @@ impl DueQueue {
         }
     }
 
-    /// A page that was read from the store, in its order; an empty one is its end.
-    pub fn page(&mut self, reminders: Vec<Waiting>, now: i64) {
+    /// A page that was read from the store, in its order; an empty one is its end. Only the reminders
+    /// of these objects are for this node.
+    pub fn page(&mut self, reminders: Vec<Waiting>, now: i64, is_ours: impl Fn(&ObjectId) -> bool) {
         let Some(mut load) = self.load.take() else { return };
         load.is_reading = false;
         if reminders.is_empty() {
@@ -222,7 +231,7 @@ impl DueQueue {
             // One that is under way says itself what becomes of it.
             let is_known = held
                 .is_some_and(|held| held.fires_at.is_none() || held.reminder.due == reminder.due);
-            if !is_old && !is_known {
+            if !is_old && !is_known && is_ours(&reminder.object) {
                 if self.bytes >= self.bounds.bytes_max {
                     // All that is due before it is here; it is not.
                     self.horizon = reminder.due.saturating_sub(1);

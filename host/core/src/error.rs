@@ -4,7 +4,7 @@ use std::{fmt, time::Duration};
 
 use bytes::Bytes;
 
-use crate::ObjectId;
+use crate::{Epoch, ObjectId, ShardId};
 
 /// What went wrong, in one word. The set is closed: transports map each to one status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -96,6 +96,17 @@ struct Failure {
     maybe_executed: bool,
     retry_after: Option<Duration>,
     attributes: Vec<(String, String)>,
+    elsewhere: Option<Elsewhere>,
+}
+
+/// A call came to a node that does not serve its shard, and was surely not executed. It is between
+/// processes only: a router sends the call on, and no caller ever sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Elsewhere {
+    /// Where the object belongs.
+    pub shard: ShardId,
+    /// The latest epoch that the node knows of.
+    pub epoch: Epoch,
 }
 
 impl CallError {
@@ -110,7 +121,16 @@ impl CallError {
             maybe_executed: false,
             retry_after: None,
             attributes: Vec::new(),
+            elsewhere: None,
         }))
+    }
+
+    /// The node that was asked does not serve the shard.
+    pub fn elsewhere(shard: ShardId, epoch: Epoch) -> Self {
+        let message = format!("shard {shard} is on its way to another node");
+        let mut error = Self::new(ErrorKind::Unavailable, message);
+        error.0.elsewhere = Some(Elsewhere { shard, epoch });
+        error
     }
 
     /// An object's own error: its code (kebab-case), its words, its data.
@@ -151,6 +171,11 @@ impl CallError {
     pub fn with(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.0.attributes.push((name.into(), value.into()));
         self
+    }
+
+    /// Whether the node that was asked does not serve the shard: then the call was not executed.
+    pub fn as_elsewhere(&self) -> Option<Elsewhere> {
+        self.0.elsewhere
     }
 
     /// What went wrong, in one word.

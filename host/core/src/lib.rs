@@ -7,6 +7,7 @@
 mod access;
 mod backoff;
 mod call;
+pub mod cluster;
 pub mod commit;
 pub mod due;
 mod error;
@@ -25,7 +26,7 @@ mod when;
 pub use access::ON_CLIENT_GONE;
 pub use backoff::Backoff;
 pub use call::{Action, Call, Caller, Chain, DERIVED, Invocation, Reply};
-pub use error::{CallError, ErrorKind};
+pub use error::{CallError, Elsewhere, ErrorKind};
 pub use id::{IdError, NodeId, ObjectId, TypeName};
 pub use outcome::{
     Effects, Outcome, Push, PushTo, Reminder, ReminderChanges, SendRequest, StorageWrites, TurnEnd,

@@ -56,6 +56,8 @@ pub struct Boundary {
     pub save: bool,
     /// It should sleep.
     pub leave: bool,
+    /// Its shard moves: what it has in memory goes along.
+    pub packing: bool,
 }
 
 /// What an activation does next.
@@ -67,6 +69,8 @@ pub enum Step {
     Stop,
     /// Changes over to the active revision.
     Upgrade,
+    /// Gives away what it has in memory, and ends here.
+    Pack,
     /// Hands over its state to be saved.
     Save,
     /// Creates or deletes its object.
@@ -90,6 +94,10 @@ pub fn next(at: &Boundary) -> Step {
     }
     if at.stopping {
         return Step::Stop;
+    }
+    // Nobody is let in any more; who was let in has had their turn, unless they were cancelled.
+    if at.packing && at.head.is_none() {
+        return if at.saving { Step::Rest } else { Step::Pack };
     }
     if at.awake && at.upgrade {
         return Step::Upgrade;
@@ -116,11 +124,11 @@ mod tests {
 
     prop_compose! {
         fn boundaries()(
-            flags in any::<[bool; 7]>(),
+            flags in any::<[bool; 8]>(),
             head in prop_oneof![Just(None), Just(Some(Head::Invoke)), Just(Some(Head::Settle))],
         ) -> Boundary {
-            let [awake, saving, overtaken, stopping, upgrade, save, leave] = flags;
-            Boundary { awake, head, saving, overtaken, stopping, upgrade, save, leave }
+            let [awake, saving, overtaken, stopping, upgrade, save, leave, packing] = flags;
+            Boundary { awake, head, saving, overtaken, stopping, upgrade, save, leave, packing }
         }
     }
 
@@ -164,6 +172,7 @@ mod tests {
                 }
                 Step::Wake | Step::End => prop_assert!(!at.awake && !at.saving),
                 Step::Stop => prop_assert!(at.stopping),
+                Step::Pack => prop_assert!(at.packing && at.head.is_none() && !at.saving),
                 Step::Settle | Step::Rest => {}
             }
         }

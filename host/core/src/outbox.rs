@@ -181,8 +181,9 @@ impl Outbox {
         }
     }
 
-    /// A page that was read from the store, in its order; an empty one is its end.
-    pub fn page(&mut self, sends: Vec<Pending>) {
+    /// A page that was read from the store, in its order; an empty one is its end. Only what objects
+    /// of these shards send is for this node.
+    pub fn page(&mut self, sends: Vec<Pending>, is_ours: impl Fn(ShardId) -> bool) {
         let Some(mut scan) = self.behind.take() else { return };
         scan.is_reading = false;
         if sends.is_empty() {
@@ -191,6 +192,10 @@ impl Outbox {
             return;
         }
         for send in sends {
+            if !is_ours(send.shard) {
+                scan.after = Some(send.place());
+                continue;
+            }
             if !self.has_room(&send) {
                 // It comes first when there is room again.
                 break;
@@ -236,6 +241,10 @@ impl Outbox {
         }
         while self.under_way < self.bounds.under_way_max {
             let (_, name) = self.ready.pop_first()?;
+            if !self.lanes.contains_key(&name) {
+                // Its sender is another node's by now.
+                continue;
+            }
             let target = self.targets.entry(name.1.clone()).or_default();
             if target.under_way >= UNDER_WAY_AT_ONE_MAX {
                 target.parked.push_back(name);
@@ -259,7 +268,7 @@ impl Outbox {
     /// A try has ended.
     pub fn ended(&mut self, send: &Pending, tried: Tried, now: Instant) {
         let name = (send.from.clone(), send.to.clone());
-        let Some(lane) = self.lanes.get_mut(&name) else { return };
+        let Some(lane) = self.lanes.get_mut(&name) else { return self.left(&send.to) };
         if tried == Tried::Gone {
             if let Some(gone) = lane.sends.remove(&send.number) {
                 self.bytes -= gone.bytes();
@@ -285,13 +294,33 @@ impl Outbox {
         self.under_way -= 1;
         let Some(at) = self.targets.get_mut(target) else { return };
         at.under_way -= 1;
-        let next = at.parked.pop_front();
+        // Of those that are left: the senders of some may be another node's by now.
+        let lanes = &self.lanes;
+        let next = std::iter::from_fn(|| at.parked.pop_front()).find(|it| lanes.contains_key(it));
         if at.under_way == 0 && at.parked.is_empty() {
             self.targets.remove(target);
         }
         if let Some(next) = next {
             self.make_ready(next);
         }
+    }
+
+    /// Forgets what objects of other shards send: another node sees to it. Tries that are under way
+    /// end as they do.
+    pub fn keep_only(&mut self, is_ours: impl Fn(ShardId) -> bool) {
+        let (sends, bytes) = (&mut self.sends, &mut self.bytes);
+        self.lanes.retain(|_, lane| {
+            let first = lane.sends.first_key_value();
+            let keeps = first.is_none_or(|(_, send)| is_ours(send.shard));
+            if !keeps {
+                *sends -= lane.sends.len();
+                *bytes -= lane.sends.values().map(Pending::bytes).sum::<usize>();
+            }
+            keeps
+        });
+        let lanes = &self.lanes;
+        self.ready.retain(|(_, name)| lanes.contains_key(name));
+        self.waiting.retain(|(_, name)| lanes.contains_key(name));
     }
 
     /// When a send is to be tried again, if nothing else happens.

@@ -34,7 +34,7 @@ fn read(queue: &mut DueQueue, stored: &[Waiting], length: usize, now: i64) {
         let after = after.as_ref().map(order);
         let first = after.map_or(0, |after| stored.partition_point(|w| order(w) <= after));
         let page = stored[first..].iter().take(length).filter(|waiting| waiting.due <= until);
-        queue.page(page.map(|waiting| (*waiting).clone()).collect(), now);
+        queue.page(page.map(|waiting| (*waiting).clone()).collect(), now, |_| true);
     }
 }
 
@@ -166,9 +166,10 @@ fn what_changed_while_the_store_was_read_is_not_overwritten_by_a_page() {
     queue.cancel(&object(1), &"r".into());
     queue.set(reminder(2, 30), 0);
     queue.deleted(&object(3));
-    queue.page(vec![reminder(1, 10), reminder(2, 20), reminder(3, 30), reminder(4, 40)], 0);
+    let page = vec![reminder(1, 10), reminder(2, 20), reminder(3, 30), reminder(4, 40)];
+    queue.page(page, 0, |_| true);
     assert!(queue.next_page(0).is_some());
-    queue.page(Vec::new(), 0);
+    queue.page(Vec::new(), 0, |_| true);
     let due: Vec<_> = started(&mut queue, 100).into_iter().map(|f| f.reminder).collect();
     assert_eq!(due, [reminder(2, 30), reminder(4, 40)]);
 }
@@ -251,4 +252,20 @@ proptest! {
         }
         prop_assert!(stored.is_empty(), "left: {:?} {:?}", stored, queue);
     }
+}
+
+#[test]
+fn reminders_of_another_node_s_objects_are_forgotten_also_while_they_fire() {
+    let mut queue = caught_up(bounds());
+    for id in [1, 2, 3] {
+        queue.set(reminder(id, 10), 0);
+    }
+    let firing = queue.start(10).unwrap();
+    assert_eq!(firing.reminder.object, object(1));
+    queue.keep_only(|it| *it == object(3));
+    assert_eq!((queue.len(), queue.under_way()), (1, 0));
+    assert!(!queue.is_current(&firing));
+    queue.ended(&firing, Fired::Unsure, 10);
+    let left: Vec<_> = started(&mut queue, 10).into_iter().map(|f| f.reminder.object).collect();
+    assert_eq!(left, [object(3)]);
 }

@@ -33,7 +33,7 @@ fn send(from: u64, to: u64, version: u64) -> Pending {
 fn caught_up(bounds: Bounds) -> Outbox {
     let mut outbox = Outbox::new(bounds);
     assert_eq!(outbox.next_page(), Some(None));
-    outbox.page(Vec::new());
+    outbox.page(Vec::new(), |_| true);
     assert_eq!(outbox.size(), (0, false));
     outbox
 }
@@ -110,7 +110,7 @@ fn a_send_that_was_read_while_it_was_committed_is_here_once() {
     outbox.committed([send(1, 2, 1)]);
     outbox.read_again();
     assert_eq!(outbox.next_page(), Some(None));
-    outbox.page(vec![send(1, 2, 1), send(1, 2, 2)]);
+    outbox.page(vec![send(1, 2, 1), send(1, 2, 2)], |_| true);
     assert_eq!(outbox.size(), (2, true));
     assert_eq!(started(&mut outbox, now), [send(1, 2, 1)]);
     assert!(!outbox.is_quiet());
@@ -159,7 +159,8 @@ proptest! {
             Event::Read(length) => {
                 if let Some(after) = outbox.next_page() {
                     let page = stored.iter().filter(|(place, _)| after.as_ref().is_none_or(|after| *place > after));
-                    outbox.page(page.map(|(_, send)| send.clone()).take(length).collect());
+                    let page = page.map(|(_, send)| send.clone()).take(length).collect();
+                    outbox.page(page, |_| true);
                 }
             }
             Event::ReadFails if outbox.next_page().is_some() => outbox.no_page(),
@@ -202,4 +203,24 @@ proptest! {
         }
         prop_assert!(stored.is_empty(), "left: {stored:?} {outbox:?}");
     }
+}
+
+#[test]
+fn what_another_node_sends_by_now_is_forgotten_and_holds_up_nobody() {
+    let (mut outbox, now) = (caught_up(bounds()), start());
+    // More than may be under way to one target: the last ones wait.
+    let sends: Vec<_> = (1..=12).map(|from| send(from, 99, 1)).collect();
+    outbox.committed(sends.clone());
+    let first = started(&mut outbox, now);
+    assert_eq!(first.len(), UNDER_WAY_AT_ONE_MAX);
+    outbox.keep_only(|shard| shard.0 == 1 || shard.0 == 12);
+    assert_eq!(outbox.size(), (2, false));
+    for send in &first[1..] {
+        outbox.ended(send, Tried::NotExecuted, now);
+    }
+    assert_eq!(started(&mut outbox, now), [sends[11].clone()], "the one that is left goes on");
+    outbox.ended(&first[0], Tried::Gone, now);
+    outbox.ended(&sends[11], Tried::Gone, now);
+    assert!(outbox.is_quiet() && outbox.next_try().is_none());
+    assert_eq!(outbox.size(), (0, false));
 }

@@ -397,7 +397,7 @@ impl World {
                 let page = self.store.outbox.iter().filter(|(send, _)| Some(**send) > after);
                 let page = page.map(|(send, (to, amount))| pending(*send, *to, *amount));
                 let page = page.take(1).collect();
-                self.memory.outbox.page(page);
+                self.memory.outbox.page(page, |_| true);
             }
             while let Some(send) = self.memory.outbox.start(self.instant) {
                 let amount = std::str::from_utf8(&send.payload).unwrap().parse().unwrap();
@@ -427,7 +427,7 @@ impl World {
             if let Some((until, after)) = self.memory.due.next_page(self.clock) {
                 let is_new = after.is_none() && self.store.due <= until;
                 let page = if is_new { vec![reminder(self.store.due)] } else { Vec::new() };
-                self.memory.due.page(page, self.clock);
+                self.memory.due.page(page, self.clock, |_| true);
             }
         }
         while let Some(firing) = self.memory.due.start(self.clock) {
