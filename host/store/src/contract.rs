@@ -15,6 +15,7 @@ mod history;
 mod lists;
 mod model;
 mod objects;
+mod raises;
 mod random_effects;
 mod random_reads;
 mod random_rows;
@@ -111,6 +112,7 @@ pub async fn check_cases(subject: &dyn Subject) -> Verdict {
         ("reminder", reminders::CASES),
         ("beside", beside_pages::CASES),
         ("fence", fences::CASES),
+        ("raise", raises::CASES),
         ("list", lists::CASES),
         ("type", revisions::CASES),
         ("dump", dumps::CASES),
@@ -119,7 +121,7 @@ pub async fn check_cases(subject: &dyn Subject) -> Verdict {
             let told = |violation| Violation(format!("{claim}: {violation}"));
             let store = subject.open(&format!("{group}-{index}")).await.map_err(Violation::from);
             let store = store.map_err(told)?;
-            if !matches!(group, "dump" | "fence") {
+            if !matches!(group, "dump" | "fence" | "raise") {
                 claim_shard(&*store).await.map_err(told)?;
             }
             holds(&*store).await.map_err(told)?;
@@ -154,6 +156,7 @@ async fn closes(store: &dyn Store) -> Verdict {
         store.load(&object).await.err(),
         store.commit(vec![put(&object, None, "1")]).await.err(),
         store.claim(owner("late"), vec![(SHARD, Epoch(0))]).await.err(),
+        store.raise(owner("late"), vec![(SHARD, Epoch(0))]).await.err(),
         store.epochs().await.err(),
         store.storage_get(&object, "key").await.err(),
         store.storage_scan(&object, "", None, 1).await.err(),

@@ -20,6 +20,7 @@ pub mod postgres;
 mod prepared;
 mod records;
 mod rows;
+mod shares;
 pub mod sqlite;
 
 use std::time::Duration;
@@ -29,6 +30,7 @@ use futures_util::future::BoxFuture;
 use tokio::sync::mpsc;
 use wasmverse_core::{Epoch, ObjectId, RevisionNumber, ShardId, TypeName, Version};
 
+pub use claim::Raised;
 pub use commit::{Change, Claimed, Commit, Expected, Owner, STORAGE_KEY_BYTES_MAX, StateDigest};
 pub use effect::{
     DeadLetter, DeadSource, Effect, KeptResult, NewReminder, NewSend, ResultKey, SendId, Shards,
@@ -39,6 +41,7 @@ pub use open::{Config, Location, exists, locate, open};
 #[doc(hidden)]
 pub use pass_on::names;
 pub use records::{NewRevision, Page, RevisionRecord, StoragePage, StoredObject, StoredSummary};
+pub use shares::shares;
 
 /// The most keys of results that are answered at once.
 pub const RESULT_KEYS_MAX: u32 = 100_000;
@@ -101,6 +104,15 @@ pub trait Store: Send + Sync + 'static {
         owner: Owner,
         shards: Vec<(ShardId, Epoch)>,
     ) -> Answer<'_, Vec<(ShardId, Epoch)>>;
+
+    /// Takes shards for an owner, each only if its epoch is still the one that is given (0: it never
+    /// had one): then it becomes one more. Each shard answers for itself, in order: its new epoch, or
+    /// the one that it has. Commits of lower epochs that are under way are awaited, later ones are
+    /// refused, as with [`Store::claim`]; who has a shard that is not as expected is neither awaited
+    /// nor refused anything. A shard that stands there twice is refused ([`Error::Refused`]). An error
+    /// means that nothing was raised, or ([`Error::Unknown`]) that nobody knows: who asks again may
+    /// find that the epoch has become its own.
+    fn raise(&self, owner: Owner, shards: Vec<(ShardId, Epoch)>) -> Answer<'_, Vec<Raised>>;
 
     /// All shards that were claimed at some time, in order, by whom and how often.
     fn epochs(&self) -> Answer<'_, Vec<Claimed>>;

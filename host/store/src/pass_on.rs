@@ -9,7 +9,7 @@ pub mod names {
     pub use wasmverse_core::{Epoch, ObjectId, RevisionNumber, ShardId, TypeName, Version};
 
     pub use crate::{
-        Answer, Claimed, Commit, DeadLetter, Error, KeptResult, NewRevision, Owner, Page,
+        Answer, Claimed, Commit, DeadLetter, Error, KeptResult, NewRevision, Owner, Page, Raised,
         ResultKey, RevisionRecord, SendId, Shards, StoragePage, StoredObject, StoredReminder,
         StoredSend,
         dump::{Record, Status},
@@ -92,6 +92,15 @@ macro_rules! pass_on {
             shards: Vec<($crate::names::ShardId, $crate::names::Epoch)>,
         ) -> $crate::names::Answer<'_, Vec<($crate::names::ShardId, $crate::names::Epoch)>> {
             self.$inner.claim(owner, shards)
+        }
+    };
+    (@ $inner:ident raise) => {
+        fn raise(
+            &self,
+            owner: $crate::names::Owner,
+            shards: Vec<($crate::names::ShardId, $crate::names::Epoch)>,
+        ) -> $crate::names::Answer<'_, Vec<$crate::names::Raised>> {
+            self.$inner.raise(owner, shards)
         }
     };
     (@ $inner:ident epochs) => {

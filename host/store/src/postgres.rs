@@ -34,9 +34,10 @@ use tokio_util::task::TaskTracker;
 use wasmverse_core::{Epoch, ObjectId, RevisionNumber, ShardId, TypeName, Version};
 
 use crate::{
-    Answer, Claimed, Commit, DeadLetter, Error, KeptResult, NewRevision, Owner, Page, ResultKey,
-    RevisionRecord, SendId, Shards, StoragePage, Store, StoredObject, StoredReminder, StoredSend,
-    claim::Wanted,
+    Answer, Claimed, Commit, DeadLetter, Error, KeptResult, NewRevision, Owner, Page, Raised,
+    ResultKey, RevisionRecord, SendId, Shards, StoragePage, Store, StoredObject, StoredReminder,
+    StoredSend,
+    claim::{Bids, Wanted},
     components,
     dump::{Record, Status},
     metrics,
@@ -208,6 +209,19 @@ impl Store for PostgresStore {
             let claimed =
                 self.connections.write(&claim, |c, claim| commit::claim(c, claim).boxed());
             claimed.await.inspect_err(metrics::failed)
+        }
+        .boxed()
+    }
+
+    fn raise(&self, owner: Owner, shards: Vec<(ShardId, Epoch)>) -> Answer<'_, Vec<Raised>> {
+        async move {
+            let bids = Bids::new(shards, self.shards)?;
+            if bids.is_empty() {
+                return Ok(Vec::new());
+            }
+            let raise = (owner, bids);
+            let raised = self.connections.write(&raise, |c, raise| commit::raise(c, raise).boxed());
+            raised.await.inspect_err(metrics::failed)
         }
         .boxed()
     }

@@ -35,9 +35,10 @@ use tokio_util::task::TaskTracker;
 use wasmverse_core::{Epoch, ObjectId, RevisionNumber, ShardId, TypeName, Version};
 
 use crate::{
-    Answer, Claimed, Commit, DeadLetter, Error, KeptResult, NewRevision, Owner, Page, ResultKey,
-    RevisionRecord, SendId, Shards, StoragePage, Store, StoredObject, StoredReminder, StoredSend,
-    claim::Wanted,
+    Answer, Claimed, Commit, DeadLetter, Error, KeptResult, NewRevision, Owner, Page, Raised,
+    ResultKey, RevisionRecord, SendId, Shards, StoragePage, Store, StoredObject, StoredReminder,
+    StoredSend,
+    claim::{Bids, Wanted},
     components,
     dump::{Record, Status},
     metrics,
@@ -191,6 +192,17 @@ impl Store for SqliteStore {
                 return Ok(Vec::new());
             }
             self.write(Work::Claim(owner, wanted)).await?.claimed()
+        }
+        .boxed()
+    }
+
+    fn raise(&self, owner: Owner, shards: Vec<(ShardId, Epoch)>) -> Answer<'_, Vec<Raised>> {
+        async move {
+            let bids = Bids::new(shards, self.shards)?;
+            if bids.is_empty() {
+                return Ok(Vec::new());
+            }
+            self.write(Work::Raise(owner, bids)).await?.raised()
         }
         .boxed()
     }

@@ -16,8 +16,9 @@ use wasmverse_core::{Epoch, ObjectId, ShardId, State, TypeName, Version};
 
 use super::{Subject, check_cases, check_histories};
 use crate::{
-    Answer, Change, Commit, Error, Expected, KeptResult, NewRevision, Owner, Page, ResultKey,
-    RevisionRecord, SendId, Shards, StoragePage, Store, StoredObject, StoredReminder, StoredSend,
+    Answer, Change, Commit, Error, Expected, KeptResult, NewRevision, Owner, Page, Raised,
+    ResultKey, RevisionRecord, SendId, Shards, StoragePage, Store, StoredObject, StoredReminder,
+    StoredSend,
     sqlite::{Place, SqliteStore},
 };
 use beside::Spoilt;
@@ -154,6 +155,17 @@ impl Store for Broken {
                 }
             }
             Ok(claimed)
+        }
+        .boxed()
+    }
+
+    fn raise(&self, owner: Owner, shards: Vec<(ShardId, Epoch)>) -> Answer<'_, Vec<Raised>> {
+        async move {
+            if self.fault == Fault::RaisesWhatever {
+                let claimed = self.inner.claim(owner, shards).await?;
+                return Ok(claimed.into_iter().map(|(_, epoch)| Raised::To(epoch)).collect());
+            }
+            self.inner.raise(owner, shards).await
         }
         .boxed()
     }

@@ -1,9 +1,12 @@
 //! Claims about ownership: every claim has an epoch of its own, and only the last one's writes.
 
-use futures_util::future::{join, join_all};
+use futures_util::{
+    FutureExt as _,
+    future::{BoxFuture, join, join_all},
+};
 use wasmverse_core::{Epoch, ShardId};
 
-use super::{Case, Verdict, case, commit_one, ensure, object, owner, put};
+use super::{Case, Verdict, Violation, case, commit_one, ensure, object, owner, put};
 use crate::{Claimed, Commit, Error, Store};
 
 pub(super) const CASES: &[Case] = &[
@@ -16,10 +19,10 @@ pub(super) const CASES: &[Case] = &[
     case!("once a claim is answered, nothing of the older epoch is written", excludes),
 ];
 
-const A: ShardId = ShardId(1);
-const B: ShardId = ShardId(2);
+pub(super) const A: ShardId = ShardId(1);
+pub(super) const B: ShardId = ShardId(2);
 
-fn of(shard: ShardId, epoch: u64, id: &str) -> Commit {
+pub(super) fn of(shard: ShardId, epoch: u64, id: &str) -> Commit {
     Commit { shard, epoch: Epoch(epoch), ..put(&object("T", id), None, "1") }
 }
 
@@ -43,7 +46,7 @@ async fn raises(store: &dyn Store) -> Verdict {
     Ok(())
 }
 
-fn told(claimed: Claimed) -> (ShardId, u64, String) {
+pub(super) fn told(claimed: Claimed) -> (ShardId, u64, String) {
     (claimed.shard, claimed.epoch.0, claimed.owner.incarnation)
 }
 
@@ -106,22 +109,34 @@ async fn one_holder(store: &dyn Store) -> Verdict {
 }
 
 async fn excludes(store: &dyn Store) -> Verdict {
+    let claim: Take = |store, who, epoch| {
+        let claimed = store.claim(owner(who), vec![(A, Epoch(0))]);
+        async move { Ok(claimed.await?.first().map_or(epoch, |(_, epoch)| epoch.0)) }.boxed()
+    };
+    nothing_after(store, claim).await
+}
+
+/// How a shard is taken that has some epoch, and by whom; answers its new one.
+type Take = for<'a> fn(&'a dyn Store, &'static str, u64) -> BoxFuture<'a, Result<u64, Violation>>;
+
+/// Whoever takes a shard while others write sees all that they will ever have written.
+pub(super) async fn nothing_after(store: &dyn Store, take: Take) -> Verdict {
     let mut epoch = 0;
     for round in 0..10 {
-        let claimed = store.claim(owner("old"), vec![(A, Epoch(0))]).await?;
-        epoch = claimed.first().map_or(epoch, |(_, epoch)| epoch.0);
+        epoch = take(store, "old", epoch).await?;
         let writers = join_all((0..20).map(|n| {
             let batch = (0..5).map(|m| of(A, epoch, &format!("{round}-{n}-{m}"))).collect();
             store.commit(batch)
         }));
         let claim = async {
             tokio::task::yield_now().await;
-            store.claim(owner("new"), vec![(A, Epoch(0))]).await?;
+            let taken = take(store, "new", epoch).await?;
             // Whatever was written was written before.
-            store.list(None, "", None, 1000).await
+            let listed = store.list(None, "", None, 1000).await?;
+            Ok::<_, Violation>((taken, listed.objects.len()))
         };
-        let (written, listed) = join(writers, claim).await;
-        let (mut wrote, seen) = (0, listed?.objects.len());
+        let (written, claimed) = join(writers, claim).await;
+        let (mut wrote, (taken, seen)) = (0, claimed?);
         for answer in written {
             wrote += answer?.iter().filter(|row| row.is_ok()).count();
         }
@@ -129,8 +144,9 @@ async fn excludes(store: &dyn Store) -> Verdict {
         ensure!(after.len() == seen, "{} rows after the claim, and then {}", seen, after.len());
         ensure!(wrote <= seen, "{wrote} rows were answered, and {seen} are there");
         for summary in after {
-            super::commit_one(store, gone(&summary.object, epoch + 1)).await??;
+            super::commit_one(store, gone(&summary.object, taken)).await??;
         }
+        epoch = taken;
     }
     Ok(())
 }

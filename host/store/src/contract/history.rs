@@ -10,7 +10,7 @@ use super::{
     object, owner,
     revisions::{type_name, upload},
 };
-use crate::{Commit, Effect, Error, RevisionRecord, SendId, Store};
+use crate::{Commit, Effect, Error, Raised, RevisionRecord, SendId, Store};
 
 const TYPES: [&str; 3] = ["T", "T-1", "U"];
 const IDS: [&str; 10] = ["a", "a%", "a_", "ab", "aX", "b", "'", "é", "😀", "\u{10ffff}"];
@@ -56,7 +56,7 @@ impl History {
         if self.model.epochs.len() < SHARDS.len() {
             return self.claim(store).await;
         }
-        match self.dice.below(18) {
+        match self.dice.below(19) {
             0..=9 => self.commit(store).await,
             10 => self.list(store).await,
             11 => self.read_storage(store).await,
@@ -64,6 +64,7 @@ impl History {
             13 => self.add_revision(store).await,
             14 => self.activate_revision(store).await,
             15 => self.forget(store).await,
+            16 => self.raise(store).await,
             _ => self.read_beside(store).await,
         }
     }
@@ -139,15 +140,46 @@ impl History {
                 ensure!(found == right, "{shards:?} got {found:?}, not {right:?}");
                 self.model = wanted;
             }
-            Err(Error::Unknown(_)) if !self.sure => {
-                // All of them, or none.
-                let found = store.epochs().await?;
-                let found = found.into_iter().map(|claimed| (claimed.shard, claimed.epoch));
-                if found.eq(wanted.epochs.clone()) {
-                    self.model = wanted;
-                }
-            }
+            Err(Error::Unknown(_)) if !self.sure => self.learn_epochs(store, wanted).await?,
             Err(error) => return Err(error.into()),
+        }
+        Ok(())
+    }
+
+    async fn raise(&mut self, store: &dyn Store) -> Verdict {
+        let mut wanted = self.model.clone();
+        let (mut shards, mut right) = (Vec::new(), Vec::new());
+        for shard in SHARDS {
+            let has = wanted.epochs.get(&shard).copied().unwrap_or_default();
+            // The one that it has, or one beside it.
+            let expected = match self.dice.below(4) {
+                0 => Epoch(has.0.saturating_sub(1)),
+                1 => Epoch(has.0 + 1),
+                _ => has,
+            };
+            shards.push((shard, expected));
+            right.push(match expected == has {
+                true => Raised::To(wanted.claim(shard, has)),
+                false => Raised::Has(has),
+            });
+        }
+        match store.raise(owner("history"), shards.clone()).await {
+            Ok(found) => {
+                ensure!(found == right, "{shards:?} got {found:?}, not {right:?}");
+                self.model = wanted;
+            }
+            Err(Error::Unknown(_)) if !self.sure => self.learn_epochs(store, wanted).await?,
+            Err(error) => return Err(error.into()),
+        }
+        Ok(())
+    }
+
+    /// All of a claim was done, or none of it.
+    async fn learn_epochs(&mut self, store: &dyn Store, wanted: Model) -> Verdict {
+        let found = store.epochs().await?;
+        let found = found.into_iter().map(|claimed| (claimed.shard, claimed.epoch));
+        if found.eq(wanted.epochs.clone()) {
+            self.model = wanted;
         }
         Ok(())
     }

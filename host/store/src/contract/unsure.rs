@@ -1,4 +1,4 @@
-//! A store that loses acknowledgements: of some commits and claims nobody learns whether they were
+//! A store that loses acknowledgements: of some commits, claims and raises nobody learns whether they were
 //! done.
 
 use std::sync::{Arc, Mutex};
@@ -7,7 +7,7 @@ use futures_util::{FutureExt as _, future::BoxFuture};
 use wasmverse_core::{Epoch, ShardId, Version};
 
 use super::{Subject, dice::Dice};
-use crate::{Answer, Commit, Error, Owner, Store};
+use crate::{Answer, Commit, Error, Owner, Raised, Store};
 
 /// Stores of another kind, made unsure.
 #[expect(missing_debug_implementations, reason = "a subject has nothing to show")]
@@ -58,6 +58,14 @@ impl UnsureStore {
         }
     }
 
+    fn roll_claim(&self) -> Fate {
+        match self.roll() {
+            // A history would only ask again.
+            Fate::Unavailable => Fate::Answered,
+            fate => fate,
+        }
+    }
+
     async fn met<T>(&self, fate: Fate, work: Answer<'_, T>) -> Result<T, Error> {
         let unknown = || Error::Unknown("the acknowledgement was lost".to_owned());
         match fate {
@@ -79,12 +87,11 @@ impl Store for UnsureStore {
         owner: Owner,
         shards: Vec<(ShardId, Epoch)>,
     ) -> Answer<'_, Vec<(ShardId, Epoch)>> {
-        let fate = match self.roll() {
-            // A history would only ask again.
-            Fate::Unavailable => Fate::Answered,
-            fate => fate,
-        };
-        self.met(fate, self.inner.claim(owner, shards)).boxed()
+        self.met(self.roll_claim(), self.inner.claim(owner, shards)).boxed()
+    }
+
+    fn raise(&self, owner: Owner, shards: Vec<(ShardId, Epoch)>) -> Answer<'_, Vec<Raised>> {
+        self.met(self.roll_claim(), self.inner.raise(owner, shards)).boxed()
     }
 
     crate::pass_on! {

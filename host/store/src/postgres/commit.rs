@@ -1,4 +1,4 @@
-//! Commits and claims: each is one call of a procedure of the database.
+//! Commits, claims and raises: each is one call of a procedure of the database.
 
 use sqlx::PgConnection;
 use wasmverse_core::{Epoch, ShardId, Version};
@@ -8,8 +8,8 @@ use super::{
     failure::{Failed, of_write},
 };
 use crate::{
-    Change, Error, Owner,
-    claim::Wanted,
+    Change, Error, Owner, Raised,
+    claim::{Bids, Wanted},
     prepared::{Kind, Prepared},
 };
 
@@ -28,6 +28,23 @@ pub(super) async fn claim(
         .map_err(|error| of_write(&error))?;
     let epochs = answer.into_iter().next().map(|(epochs,)| epochs).unwrap_or_default();
     wanted.answered(wanted.shards().zip(epochs)).map_err(Failed::NotDone)
+}
+
+/// Raises the epochs of shards that have the expected ones.
+pub(super) async fn raise(
+    connection: &mut PgConnection,
+    (owner, bids): &(Owner, Bids),
+) -> Result<Vec<Raised>, Failed> {
+    let answer: Vec<(Vec<i64>,)> = sqlx::query_as("CALL raise_shards($1, $2, $3, $4, NULL)")
+        .bind(&owner.node)
+        .bind(&owner.incarnation)
+        .bind(bids.shards().collect::<Vec<i64>>())
+        .bind(bids.expected().collect::<Vec<i64>>())
+        .fetch_all(connection)
+        .await
+        .map_err(|error| of_write(&error))?;
+    let told = answer.into_iter().next().map(|(told,)| told).unwrap_or_default();
+    bids.answered(&told).map_err(Failed::NotDone)
 }
 
 /// What a procedure takes: a column for each property of the rows.

@@ -50,8 +50,9 @@ pub(super) const GET: &str = concat!(
     // What was kept in the same moment was kept in the same table.
     " ORDER BY kept_at, place LIMIT 1"
 );
+/// `+ 0`: as in [`super::reads::LIST_AT`].
 pub(super) const KEYS: &str =
-    concat!(everywhere!("r.origin AS origin, r.key AS key", ""), " LIMIT ?5");
+    concat!(everywhere!("r.origin AS origin, r.key AS key", ""), " LIMIT ?5 + 0");
 
 pub(super) async fn get(
     pool: &SqlitePool,

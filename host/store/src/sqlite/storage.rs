@@ -51,7 +51,7 @@ macro_rules! scan_query {
                  SELECT rowid AS at, key, octet_length(key) + octet_length(value) AS size \
                  FROM storage WHERE type = ?1 AND id = ?2 AND key ",
             $begin,
-            " ?3 AND key < ?4 ORDER BY key LIMIT ?5), \
+            " ?3 AND key < ?4 ORDER BY key LIMIT ?5 + 0), \
              sums AS ( \
                  SELECT at, sum(size) OVER (ORDER BY key ROWS UNBOUNDED PRECEDING) - size \
                  AS before, count(*) OVER () AS total FROM sizes) \

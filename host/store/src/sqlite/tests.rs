@@ -14,6 +14,7 @@ use crate::{
 mod crash;
 mod damage;
 mod forgetting;
+mod golden;
 mod plans;
 mod room;
 

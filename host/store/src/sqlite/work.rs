@@ -4,8 +4,8 @@ use tokio::sync::oneshot;
 use wasmverse_core::{Epoch, RevisionNumber, ShardId, TypeName, Version};
 
 use crate::{
-    Error, NewRevision, Owner, RevisionRecord,
-    claim::Wanted,
+    Error, NewRevision, Owner, Raised, RevisionRecord,
+    claim::{Bids, Wanted},
     group::{Weighs, Weight},
     prepared::Prepared,
 };
@@ -34,6 +34,7 @@ impl Weighs for Command {
 pub(super) enum Work {
     Commit(Vec<Prepared>),
     Claim(Owner, Wanted),
+    Raise(Owner, Bids),
     AddRevision(Box<NewRevision>),
     ActivateRevision(TypeName, RevisionNumber),
     /// Results that are older than so many microseconds.
@@ -45,6 +46,7 @@ impl Work {
         match self {
             Self::Commit(rows) => Some(rows),
             Self::Claim(..)
+            | Self::Raise(..)
             | Self::AddRevision(_)
             | Self::ActivateRevision(..)
             | Self::ForgetResults(_) => None,
@@ -56,6 +58,7 @@ impl Work {
 pub(super) enum Done {
     Committed(Vec<Result<Version, Error>>),
     Claimed(Result<Vec<(ShardId, Epoch)>, Error>),
+    Raised(Result<Vec<Raised>, Error>),
     Revision(Result<RevisionRecord, Error>),
     Forgot(bool),
 }
@@ -72,6 +75,13 @@ impl Done {
         match self {
             Self::Claimed(epochs) => epochs,
             _ => unreachable!("answered by Claimed"),
+        }
+    }
+
+    pub(super) fn raised(self) -> Result<Vec<Raised>, Error> {
+        match self {
+            Self::Raised(shards) => shards,
+            _ => unreachable!("answered by Raised"),
         }
     }
 

@@ -189,6 +189,10 @@ async fn transaction(
                 let claimed = claims::claim(connection, owner, wanted, now_micros).await?;
                 done.push(Done::Claimed(claimed));
             }
+            Work::Raise(owner, bids) => {
+                let raised = claims::raise(connection, owner, bids, now_micros).await?;
+                done.push(Done::Raised(raised));
+            }
             Work::AddRevision(new) => {
                 let added = revisions::add(connection, new, now_micros).await?;
                 done.push(Done::Revision(added));

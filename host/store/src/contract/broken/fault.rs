@@ -24,6 +24,8 @@ pub(super) enum Fault {
     ChecksNoEpoch,
     /// Two claims may get the same epoch.
     RepeatsEpochs,
+    /// Whatever is expected of an epoch, it is raised.
+    RaisesWhatever,
     /// Storage is written, whatever becomes of the state.
     CommitsStorageApart,
     /// Storage outlives its object.
