@@ -11,8 +11,9 @@ use tonic::Code;
 use wasmverse_core::ErrorKind;
 
 pub use frames::{
-    bytes_to_reply, call_to_frame, error_to_failure, failure_to_error, frame_to_call,
-    frame_to_reply, object_to_ref, ref_to_object, reply_to_bytes, reply_to_frame,
+    bytes_to_reply, call_to_frame, elsewhere_to_frame, error_to_failure, failure_to_error,
+    frame_to_call, frame_to_elsewhere, frame_to_reply, object_to_ref, ref_to_object,
+    reply_to_bytes, reply_to_frame,
 };
 pub use hello::agree;
 pub use status::{DOMAIN, error_to_status, status_to_error};

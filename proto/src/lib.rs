@@ -4,12 +4,15 @@
 //! and [`convert`] turns it into the words of `core` and back.
 
 pub mod convert;
+#[cfg(test)]
+mod golden;
 
 /// What is made from the .proto files; they hold the documentation.
 #[expect(
     missing_docs,
     clippy::allow_attributes,
     clippy::allow_attributes_without_reason,
+    clippy::large_enum_variant,
     clippy::too_many_lines,
     reason = "generated"
 )]

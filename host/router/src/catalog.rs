@@ -1,4 +1,4 @@
-//! The active types, as the node tells them, kept while it is away.
+//! The active types, as a node tells them, kept while all are away.
 
 use std::{sync::Arc, time::Duration};
 
@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::Status;
 use wasmverse_proto::admin::{ListTypesRequest, TypeInfo};
 
-use crate::{Control, peer::Peer};
+use crate::{Control, hub::Hub, peer::Linked};
 
 /// The active types, by name.
 pub type Types = Arc<Vec<TypeInfo>>;
@@ -15,23 +15,31 @@ pub type Types = Arc<Vec<TypeInfo>>;
 /// How long until a node that would not tell is asked again.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// Keeps `types` current until shutdown.
+/// Keeps `types` current until shutdown: as one node tells it, and another when that is gone.
 pub(crate) async fn watch(
-    peer: Arc<Peer>,
+    hub: Arc<Hub>,
     types: watch::Sender<Option<Types>>,
     shutdown: CancellationToken,
 ) {
     let following = async {
-        let mut linked = peer.linked.subscribe();
+        let mut links = hub.watch_links();
         loop {
-            let control = match linked.wait_for(Option::is_some).await {
-                Ok(linked) => linked.as_ref().expect("waited for one").control.clone(),
+            let linked = match links.wait_for(|links| !links.is_empty()).await {
+                Ok(links) => Arc::clone(links.first().expect("waited for one")),
                 Err(_) => return,
             };
-            if let Err(error) = follow(control, &types).await {
-                tracing::debug!(%error, "failed to follow the types of the node");
+            let is_gone =
+                |links: &Vec<Arc<Linked>>| !links.iter().any(|other| Arc::ptr_eq(other, &linked));
+            let telling = async {
+                if let Err(error) = follow(linked.control.clone(), &types).await {
+                    tracing::debug!(%error, "failed to follow the types of a node");
+                }
+                tokio::time::sleep(PAUSE).await;
+            };
+            tokio::select! {
+                () = telling => {}
+                _ = links.wait_for(is_gone) => {}
             }
-            tokio::time::sleep(PAUSE).await;
         }
     };
     tokio::select! {

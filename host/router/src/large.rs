@@ -1,58 +1,113 @@
 //! Calls with large arguments travel apart: a unary request on a connection of its own, so that
 //! they hold up nobody. What travels at a time is bounded.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Instant,
+};
 
 use futures_util::{FutureExt as _, future::BoxFuture};
 use tokio::time::timeout_at;
 use tonic::Status;
-use wasmverse_core::{Call, CallError, ErrorKind, Reply};
-use wasmverse_proto::convert::{call_to_frame, frame_to_reply, status_to_error};
+use wasmverse_core::{Call, CallError, Epoch, ErrorKind, Reply};
+use wasmverse_proto::{
+    convert::{frame_to_reply, status_to_error},
+    node::CallFrame,
+};
 
 use crate::{
     Control,
-    peer::{Peer, timeout},
+    hub::{Goal, Hub},
+    letter::{Answer, not_there, timeout},
+    peer::Peer,
 };
 
-impl Peer {
-    /// Brings a call to the peer in a request of its own.
-    pub(crate) fn call_apart(
+/// Why a call was not brought.
+enum NotBrought {
+    /// It never left, and its peer is gone.
+    Gone,
+    Error(CallError),
+}
+
+impl Hub {
+    /// Brings a call to a peer in a request of its own.
+    pub(crate) fn apart(
         self: &Arc<Self>,
+        peer: &Arc<Peer>,
+        number: u64,
         call: Call,
-        shard: u32,
+        goal: Goal,
         size: usize,
-    ) -> BoxFuture<'static, Result<Reply, CallError>> {
-        let peer = Arc::clone(self);
+    ) -> BoxFuture<'static, Answer> {
+        let (hub, peer) = (Arc::clone(self), Arc::clone(peer));
         async move {
-            let object = call.object.clone();
-            let answered = peer.bring(call, shard, size).await;
-            answered.map_err(|error| {
-                peer.metrics.count(&error);
-                error.about(&object)
-            })
+            let (object, deadline) = (call.object.clone(), call.deadline);
+            let back = hub.back_to(&call, goal);
+            let frame = goal.frame(call);
+            let error = match (peer.bring(frame, deadline, size).await, back) {
+                (Ok(reply), _) => return Ok(reply),
+                (Err(NotBrought::Gone), Some(back)) => {
+                    return hub.again(number, back.call, back.shard, Epoch(0)).await;
+                }
+                (Err(NotBrought::Gone), None) => peer.unreachable(),
+                (Err(NotBrought::Error(error)), back) => match (error.as_elsewhere(), back) {
+                    (Some(elsewhere), Some(back)) => {
+                        let least = back.after(elsewhere);
+                        return hub.again(number, back.call, back.shard, least).await;
+                    }
+                    (Some(elsewhere), None) => not_there(elsewhere.shard),
+                    (None, _) => error,
+                },
+            };
+            peer.terms.metrics.count(&error);
+            Err(error.about(&object))
         }
         .boxed()
     }
+}
 
-    async fn bring(&self, call: Call, shard: u32, size: usize) -> Result<Reply, CallError> {
+impl Peer {
+    async fn bring(
+        &self,
+        mut frame: CallFrame,
+        deadline: Instant,
+        size: usize,
+    ) -> Result<Reply, NotBrought> {
         let size = u32::try_from(size).ok();
         let room = size.and_then(|size| self.large.try_acquire_many(size).ok());
         let Some(_room) = room else {
-            return Err(CallError::new(ErrorKind::Overloaded, "too much is under way to the node"));
+            let problem = "too much is under way to the node";
+            return Err(NotBrought::Error(CallError::new(ErrorKind::Overloaded, problem)));
         };
-        let deadline = call.deadline;
-        let mut control = self.reach(deadline).await?;
-        let frame = call_to_frame(0, shard, call, Instant::now());
-        match timeout_at(deadline.into(), control.call(frame)).await {
+        let mut control = tokio::select! {
+            biased;
+            () = self.gone.cancelled() => return Err(NotBrought::Gone),
+            control = self.reach(deadline) => control.map_err(NotBrought::Error)?,
+        };
+        let left = deadline.saturating_duration_since(Instant::now());
+        frame.timeout_micros = u64::try_from(left.as_micros()).unwrap_or(u64::MAX);
+        let answered = tokio::select! {
+            biased;
+            answered = timeout_at(deadline.into(), control.call(frame)) => answered,
+            () = self.lost() => {
+                return Err(NotBrought::Error(self.unreachable().maybe_executed()));
+            }
+        };
+        match answered {
             Ok(Ok(reply)) => frame_to_reply(reply.into_inner()),
             Ok(Err(status)) => Err(not_brought(&status)),
             Err(_) => Err(timeout(true)),
         }
+        .map_err(NotBrought::Error)
     }
 
     /// A client of the peer as soon as there is a link.
     async fn reach(&self, deadline: Instant) -> Result<Control, CallError> {
-        let patience = Instant::now() + self.config.bounds.patience;
+        // In a cluster the view says when it is of no use to wait any longer.
+        let patience = match self.terms.is_static {
+            true => Instant::now() + self.terms.config.bounds.patience,
+            false => deadline,
+        };
         let mut linked = self.linked.subscribe();
         let waited = timeout_at(deadline.min(patience).into(), linked.wait_for(Option::is_some));
         match waited.await {
@@ -62,6 +117,14 @@ impl Peer {
             Ok(Err(_)) => Err(self.unreachable()),
             Err(_) if deadline <= patience => Err(timeout(false)),
             Err(_) => Err(self.unreachable()),
+        }
+    }
+
+    /// Its registration is gone, and it answers nothing any more.
+    async fn lost(&self) {
+        self.gone.cancelled().await;
+        if self.is_draining.load(Relaxed) {
+            std::future::pending::<()>().await;
         }
     }
 }

@@ -5,11 +5,12 @@
 
 use std::{
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, atomic::Ordering::Relaxed},
     task::{Context, Poll},
     time::{Duration, Instant},
 };
 
+use metrics::Gauge;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_stream::Stream;
 use tokio_util::sync::CancellationToken;
@@ -17,14 +18,16 @@ use tonic::{Status, Streaming};
 use wasmverse_core::{CallError, ErrorKind, NodeId};
 use wasmverse_proto::{
     PROTOCOL,
-    convert::{frame_to_reply, status_to_error},
-    node::{Frame, Frames, Hello, NotOwner, frame::Frame as Kind},
+    convert::{frame_to_elsewhere, frame_to_reply, status_to_error},
+    node::{Frame, Frames, Hello, frame::Frame as Kind},
 };
 
 use crate::{
     control,
+    hub::Hub,
+    letter::Settled,
     outbox::Outbox,
-    peer::{Linked, Peer},
+    peer::{Linked, Peer, Terms},
 };
 
 const BACKOFF_MIN: Duration = Duration::from_millis(50);
@@ -33,44 +36,65 @@ const BACKOFF_MAX: Duration = Duration::from_secs(1);
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// At shutdown, what is queued has so long to reach the node.
 const FAREWELL: Duration = Duration::from_secs(2);
+/// A node whose registration is gone, but that still answers calls, has so long to end.
+const LAST_ANSWERS: Duration = Duration::from_secs(10);
 
-/// Keeps the link until shutdown; then lets go what is queued, and answers all who still wait.
-pub(crate) async fn keep(peer: Arc<Peer>, shutdown: CancellationToken) {
-    let mut linking = std::pin::pin!(keep_linked(&peer));
-    tokio::select! {
-        () = &mut linking => {}
-        () = shutdown.cancelled() => {}
+/// Keeps the link until the peer is gone, or until shutdown; then lets go what is queued, and answers
+/// all who still wait.
+pub(crate) async fn keep(hub: Arc<Hub>, peer: Arc<Peer>, shutdown: CancellationToken) {
+    let mut linking = std::pin::pin!(keep_linked(&hub, &peer));
+    let mut is_over = tokio::select! {
+        () = &mut linking => true,
+        () = peer.gone.cancelled() => false,
+        () = shutdown.cancelled() => false,
+    };
+    let drains = peer.gone.is_cancelled() && peer.is_draining.load(Relaxed);
+    if drains && !is_over {
+        // It answers its last calls, and then ends the link.
+        tokio::select! {
+            () = &mut linking => is_over = true,
+            () = shutdown.cancelled() => {}
+            () = tokio::time::sleep(LAST_ANSWERS) => {}
+        }
     }
-    peer.outbox.finish();
-    let mut linked = peer.linked.subscribe();
-    // The node ends the link once it has read all of it.
-    tokio::select! {
-        () = &mut linking => {}
-        _ = linked.wait_for(Option::is_none) => {}
-        () = tokio::time::sleep(FAREWELL) => {}
+    if !peer.gone.is_cancelled() {
+        peer.outbox.finish();
+        let mut linked = peer.linked.subscribe();
+        // The node ends the link once it has read all of it.
+        tokio::select! {
+            () = &mut linking, if !is_over => {}
+            _ = linked.wait_for(Option::is_none) => {}
+            () = tokio::time::sleep(FAREWELL) => {}
+        }
     }
-    peer.linked.send_replace(None);
+    hub.unlinked(&peer);
     peer.outbox.close();
+    if drains && !shutdown.is_cancelled() {
+        peer.parted();
+    }
 }
 
-async fn keep_linked(peer: &Peer) {
+async fn keep_linked(hub: &Arc<Hub>, peer: &Peer) {
     let mut backoff = BACKOFF_MIN;
     let mut lost_at = Instant::now();
     loop {
         let began = Instant::now();
-        let (lost, was_up) = match while_waiting(peer, lost_at, dial_any(peer)).await {
+        let (lost, was_up) = match while_waiting(peer, lost_at, dial_any(hub, peer)).await {
             Ok(link) => {
-                let lost = follow(peer, link).await;
+                let lost = follow(hub, peer, link).await;
                 lost_at = Instant::now();
                 (lost, true)
             }
             Err(error) => (error, false),
         };
         peer.trouble.store(Some(Arc::new(lost.clone())));
+        if peer.gone.is_cancelled() {
+            return;
+        }
         if was_up {
             tracing::warn!(error = %lost, "lost the link to the node");
         } else {
-            peer.metrics.dials_failed.increment(1);
+            peer.terms.metrics.dials_failed.increment(1);
             tracing::debug!(error = %lost, "failed to reach a node");
         }
         if was_up {
@@ -88,7 +112,8 @@ async fn keep_linked(peer: &Peer) {
 }
 
 /// Does something that takes time while there is no link, and answers those whose patience ends.
-/// It begins with the loss of the link: who waits since before has waited for a node that stops.
+/// It begins with the loss of the link: who waits since before has waited for a node that stops. In
+/// a cluster calls wait until their deadlines: the view says when they are to go elsewhere.
 async fn while_waiting<F: Future>(peer: &Peer, lost_at: Instant, doing: F) -> F::Output {
     let mut doing = std::pin::pin!(doing);
     let mut look = interval(LOOK_EVERY);
@@ -97,13 +122,19 @@ async fn while_waiting<F: Future>(peer: &Peer, lost_at: Instant, doing: F) -> F:
         tokio::select! {
             biased;
             done = &mut doing => return done,
-            _ = look.tick() => {
-                let since = Instant::now().checked_sub(peer.config.bounds.patience);
-                if let Some(since) = since.filter(|since| *since >= lost_at) {
-                    peer.outbox.expire(since, &peer.unreachable());
-                }
-            }
+            _ = look.tick() => look_after_waiting(peer, lost_at),
         }
+    }
+}
+
+fn look_after_waiting(peer: &Peer, lost_at: Instant) {
+    let now = Instant::now();
+    if !peer.terms.is_static {
+        return peer.outbox.sweep(now);
+    }
+    let since = now.checked_sub(peer.terms.config.bounds.patience);
+    if let Some(since) = since.filter(|since| *since >= lost_at) {
+        peer.outbox.expire(since, &peer.unreachable());
     }
 }
 
@@ -116,10 +147,10 @@ struct Link {
     first: Vec<Frame>,
 }
 
-async fn dial_any(peer: &Peer) -> Result<Link, CallError> {
+async fn dial_any(hub: &Arc<Hub>, peer: &Peer) -> Result<Link, CallError> {
     let mut trouble = String::new();
-    for address in &peer.config.nodes {
-        match dial(peer, address).await {
+    for address in &*peer.member.addresses {
+        match dial(hub, peer, address).await {
             Ok(link) => return Ok(link),
             Err(problem) => {
                 let and = if trouble.is_empty() { "" } else { "; " };
@@ -133,13 +164,16 @@ async fn dial_any(peer: &Peer) -> Result<Link, CallError> {
     Err(CallError::new(ErrorKind::Unavailable, trouble))
 }
 
-async fn dial(peer: &Peer, address: &str) -> Result<Link, String> {
-    let patience = peer.config.bounds.connect_timeout;
+async fn dial(hub: &Arc<Hub>, peer: &Peer, address: &str) -> Result<Link, String> {
+    let patience = peer.terms.config.bounds.connect_timeout;
+    let bearer = &peer.terms.bearer;
     let endpoint = control::endpoint(address, patience).map_err(|error| cause(&error))?;
     let channel = endpoint.connect().await.map_err(|error| cause(&error))?;
     let number = peer.outbox.begin();
-    let stream = Outbound { hello: Some(hello(peer)), number, outbox: Arc::clone(&peer.outbox) };
-    let mut client = control::client(channel, peer.bearer.clone());
+    let ours = hello(hub, peer);
+    let outbox = Arc::clone(&peer.outbox);
+    let stream = Outbound { hello: Some(ours.clone()), number, outbox };
+    let mut client = control::client(channel, bearer.clone());
     let greeting = async {
         let mut inbound = client.link(stream).await?.into_inner();
         let first = inbound.message().await?;
@@ -153,8 +187,8 @@ async fn dial(peer: &Peer, address: &str) -> Result<Link, String> {
     let Some(Kind::Hello(theirs)) = greeted else {
         return Err("it did not say hello".into());
     };
-    check(peer, &theirs)?;
-    let control = control::client(endpoint.connect_lazy(), peer.bearer.clone());
+    check(peer, &ours, &theirs)?;
+    let control = control::client(endpoint.connect_lazy(), bearer.clone());
     let linked = Arc::new(Linked {
         node: NodeId::new(&theirs.id),
         incarnation: theirs.incarnation,
@@ -165,70 +199,106 @@ async fn dial(peer: &Peer, address: &str) -> Result<Link, String> {
     Ok(Link { number, linked, inbound, first })
 }
 
-fn hello(peer: &Peer) -> Hello {
-    let cluster = peer.latest.load().as_ref().map(|linked| linked.cluster.clone());
+fn hello(hub: &Hub, peer: &Peer) -> Hello {
+    let Terms { config, role, .. } = &*peer.terms;
+    let known = hub.routes.load().view.cluster.to_string();
+    let cluster = match &*peer.latest.load() {
+        Some(linked) if known.is_empty() => linked.cluster.clone(),
+        _ => known,
+    };
     let taken = peer.pushes.lock();
     Hello {
         protocol: PROTOCOL,
-        id: peer.config.id.clone(),
-        incarnation: peer.config.incarnation.clone(),
-        cluster: cluster.unwrap_or_default(),
-        role: "gate".into(),
-        shards: peer.config.shards.get().into(),
-        address: peer.config.address.clone(),
+        id: config.id.clone(),
+        incarnation: config.incarnation.clone(),
+        cluster,
+        role: role.as_str().into(),
+        shards: config.shards.get().into(),
+        address: config.address.clone(),
         pushes_from: taken.incarnation.clone(),
         pushes_seen: taken.id,
     }
 }
 
-fn check(peer: &Peer, theirs: &Hello) -> Result<(), String> {
-    let ours = hello(peer);
-    wasmverse_proto::convert::agree(&ours, theirs).map_err(|error| error.to_string())
+fn check(peer: &Peer, ours: &Hello, theirs: &Hello) -> Result<(), String> {
+    wasmverse_proto::convert::agree(ours, theirs).map_err(|error| error.to_string())?;
+    if !peer.terms.is_static && theirs.id != peer.member.id.as_str() {
+        return Err(format!("{} answers there", theirs.id));
+    }
+    Ok(())
+}
+
+/// Counts a link while it is up.
+struct Up<'a>(&'a Gauge);
+
+impl<'a> Up<'a> {
+    fn new(links: &'a Gauge) -> Self {
+        links.increment(1.0);
+        Self(links)
+    }
+}
+
+impl Drop for Up<'_> {
+    fn drop(&mut self) {
+        self.0.decrement(1.0);
+    }
 }
 
 /// Serves an open link until it is lost; why.
-async fn follow(peer: &Peer, mut link: Link) -> CallError {
+async fn follow(hub: &Arc<Hub>, peer: &Peer, mut link: Link) -> CallError {
     let linked = Arc::clone(&link.linked);
     tracing::info!(node = %linked.node, address = linked.address, "linked to the node");
-    peer.latest.store(Some(Arc::clone(&linked)));
-    peer.linked.send_replace(Some(Arc::clone(&linked)));
-    peer.metrics.links.increment(1.0);
+    let metrics = &peer.terms.metrics;
+    let up = Up::new(&metrics.links);
+    peer.is_draining.store(false, Relaxed);
+    peer.is_drained.store(false, Relaxed);
+    hub.linked(peer, &linked);
     peer.outbox.open(link.number);
     peer.met(&linked.incarnation);
     let mut frames = std::mem::take(&mut link.first);
     let end = loop {
-        take_in(peer, link.number, frames);
+        take_in(hub, peer, link.number, frames);
         match link.inbound.message().await {
             Ok(Some(batch)) => frames = batch.frames,
-            Ok(None) => break "it ended the link".to_owned(),
+            Ok(None) => {
+                peer.is_drained.store(peer.is_draining.load(Relaxed), Relaxed);
+                break "it ended the link".to_owned();
+            }
             Err(status) => break refusal(&status),
         }
     };
-    peer.metrics.links.decrement(1.0);
-    peer.metrics.links_lost.increment(1);
-    peer.linked.send_replace(None);
+    drop(up);
+    metrics.links_lost.increment(1);
+    hub.unlinked(peer);
     let problem =
         format!("the link to the node {} at {} was lost: {end}", linked.node, linked.address);
     let error = CallError::new(ErrorKind::Unavailable, problem);
-    peer.outbox.lose(link.number, &error);
+    let fences = peer.outbox.lose(link.number, &error);
+    hub.came_back(Settled { fences, ..Settled::default() });
     error
 }
 
-fn take_in(peer: &Peer, link: u64, frames: Vec<Frame>) {
+/// Takes in what a peer has sent.
+pub(crate) fn take_in(hub: &Arc<Hub>, peer: &Peer, link: u64, frames: Vec<Frame>) {
     let mut answers = Vec::with_capacity(frames.len());
-    let mut pushed = None;
+    let (mut pushed, mut asked) = (None, false);
     for frame in frames {
         match frame.frame {
             Some(Kind::Reply(reply)) => answers.push((reply.id, frame_to_reply(reply))),
-            Some(Kind::NotOwner(refused)) => answers.push((refused.id, Err(elsewhere(&refused)))),
-            Some(Kind::Push(push)) => pushed = peer.take_push(push).or(pushed),
-            Some(Kind::NoMoreCalls(_)) => {
-                tracing::info!("the node is about to stop: calls wait for the next one");
-                peer.linked.send_replace(None);
-                peer.outbox.hold(link);
+            Some(Kind::NotOwner(refused)) => {
+                answers.push((refused.id, Err(frame_to_elsewhere(&refused))));
             }
-            // Nothing that a node sends to a gate yet, or nothing that we know.
-            Some(Kind::Hello(_) | Kind::Call(_) | Kind::PushAck(_) | Kind::Cancel(_)) | None => {
+            Some(Kind::Push(push)) => pushed = peer.take_push(hub, push).or(pushed),
+            Some(Kind::NoMoreCalls(_)) => asked = true,
+            // Nothing that a node sends to whom it serves, or nothing that we know.
+            Some(
+                Kind::Hello(_)
+                | Kind::Call(_)
+                | Kind::PushAck(_)
+                | Kind::Cancel(_)
+                | Kind::Fence(_),
+            )
+            | None => {
                 tracing::debug!("ignored a frame from the node");
             }
         }
@@ -237,13 +307,14 @@ fn take_in(peer: &Peer, link: u64, frames: Vec<Frame>) {
         peer.outbox.acknowledge(link, id);
     }
     if !answers.is_empty() {
-        peer.outbox.settle(answers);
+        hub.came_back(peer.outbox.settle(answers));
     }
-}
-
-fn elsewhere(refused: &NotOwner) -> CallError {
-    let problem = format!("the node does not own shard {}", refused.shard);
-    CallError::new(ErrorKind::Unavailable, problem)
+    if asked {
+        tracing::info!(node = %peer.member.id, "the node is about to stop: calls wait");
+        peer.is_draining.store(true, Relaxed);
+        hub.unlinked(peer);
+        hub.withdrawn(peer.outbox.hold(link));
+    }
 }
 
 /// What the peer says of its refusal.

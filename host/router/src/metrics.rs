@@ -16,6 +16,10 @@ pub(crate) struct Metrics {
     pub(crate) links: Gauge,
     pub(crate) dials_failed: Counter,
     pub(crate) links_lost: Counter,
+    pub(crate) peers: Gauge,
+    pub(crate) moved: Counter,
+    pub(crate) parked: Gauge,
+    pub(crate) parked_bytes: Gauge,
     errors: [Counter; ErrorKind::ALL.len()],
 }
 
@@ -33,6 +37,13 @@ impl Metrics {
         describe_gauge!("wasmverse_router_links", "Links to peers that are up.");
         describe_counter!("wasmverse_router_dials_failed_total", "Peers that did not answer.");
         describe_counter!("wasmverse_router_links_lost_total", "Links that were lost.");
+        describe_gauge!("wasmverse_router_peers", "Other nodes that are registered.");
+        describe_counter!(
+            "wasmverse_router_moved_total",
+            "Calls that were taken back, unexecuted, from a node that does not serve their shard."
+        );
+        describe_gauge!("wasmverse_router_parked", "Calls that wait for an owner of their shard.");
+        describe_gauge!("wasmverse_router_parked_bytes", "What these calls hold, in bytes.");
         Self {
             calls: counter!("wasmverse_router_calls_total"),
             sends: counter!("wasmverse_router_sends_total"),
@@ -42,6 +53,10 @@ impl Metrics {
             links: gauge!("wasmverse_router_links"),
             dials_failed: counter!("wasmverse_router_dials_failed_total"),
             links_lost: counter!("wasmverse_router_links_lost_total"),
+            peers: gauge!("wasmverse_router_peers"),
+            moved: counter!("wasmverse_router_moved_total"),
+            parked: gauge!("wasmverse_router_parked"),
+            parked_bytes: gauge!("wasmverse_router_parked_bytes"),
             errors: ErrorKind::ALL
                 .map(|kind| counter!("wasmverse_router_errors_total", "kind" => kind.as_str())),
         }

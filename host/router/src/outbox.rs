@@ -2,7 +2,10 @@
 //!
 //! One lock holds both, so that "was it written?" has one answer at any time. A link takes frames
 //! under its own number; when it is lost the number changes, and the stream of the lost link takes
-//! nothing more. Frames that were not taken wait for the next link, in order.
+//! nothing more. Frames that were not taken wait for the next link, in order, or come back once
+//! their shard is served by another.
+
+mod leaving;
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -15,12 +18,16 @@ use std::{
 use fnv::FnvHasher;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
-use wasmverse_core::{CallError, ErrorKind, Reply};
+use wasmverse_core::{CallError, ErrorKind};
 use wasmverse_proto::node::{
-    CallFrame, CancelFrame, Frame, Frames, NoMoreCalls, PushAck, frame::Frame as Kind,
+    CallFrame, CancelFrame, Fence, Frame, Frames, NoMoreCalls, PushAck, frame::Frame as Kind,
 };
 
-use crate::{LinkBounds, metrics::Metrics};
+use crate::{
+    LinkBounds,
+    letter::{Answer, Back, Letter, NotQueued, Settled, Word, not_there},
+    metrics::Metrics,
+};
 
 /// What a writer takes at once, at most.
 const BATCH_FRAMES_MAX: usize = 256;
@@ -30,7 +37,6 @@ const FRAME_OVERHEAD_BYTES: usize = 128;
 /// When a caller that found a queue full may try again.
 const OVERLOADED_RETRY: Duration = Duration::from_millis(100);
 
-type Answer = Result<Reply, CallError>;
 type IdMap<V> = HashMap<u64, V, BuildHasherDefault<FnvHasher>>;
 
 /// The queue to one peer and the calls that wait for its answers.
@@ -48,12 +54,16 @@ struct State {
     cancels: VecDeque<u64>,
     /// The last push that was taken, and is to be acknowledged.
     acknowledged: Option<u64>,
+    /// Fences to be written.
+    fences: VecDeque<u64>,
+    /// Fences that the peer has not answered.
+    fenced: Vec<u64>,
     waiting: IdMap<Waiting>,
-    /// Of the latest call.
-    id: u64,
     /// Of the latest link.
     link: u64,
     stage: Stage,
+    /// Calls that were routed before this number must be routed anew.
+    routes: u64,
     /// No more calls.
     closed: bool,
     /// Of the latest link's stream.
@@ -78,41 +88,15 @@ struct Queued {
     frame: CallFrame,
     deadline: Instant,
     since: Instant,
+    /// What it takes to send a one-way call on elsewhere.
+    back: Option<Back>,
 }
 
 struct Waiting {
-    answer: oneshot::Sender<Answer>,
+    answer: oneshot::Sender<Word>,
+    deadline: Instant,
     written: bool,
-}
-
-/// A call's place in the queue, and its answer. Dropped early, it takes the call back if that is
-/// still possible.
-pub(crate) struct Ticket {
-    id: u64,
-    outbox: Arc<Outbox>,
-    pub(crate) answer: oneshot::Receiver<Answer>,
-    settled: bool,
-}
-
-impl Ticket {
-    /// The answer is here: nothing is to be taken back.
-    pub(crate) fn settle(&mut self) {
-        self.settled = true;
-    }
-
-    /// Takes the call back; whether it may have been executed.
-    pub(crate) fn abandon(&mut self) -> bool {
-        self.settled = true;
-        self.outbox.abandon(self.id)
-    }
-}
-
-impl Drop for Ticket {
-    fn drop(&mut self) {
-        if !self.settled {
-            self.outbox.abandon(self.id);
-        }
-    }
+    back: Option<Back>,
 }
 
 impl Outbox {
@@ -120,31 +104,63 @@ impl Outbox {
         Self { bounds, metrics, state: Mutex::default() }
     }
 
-    /// Queues a call that waits for its answer.
-    pub(crate) fn call(
-        self: &Arc<Self>,
-        frame: CallFrame,
-        deadline: Instant,
-    ) -> Result<Ticket, CallError> {
-        let (sender, answer) = oneshot::channel();
+    /// Queues a call that was routed under this number of the routes.
+    pub(crate) fn queue(
+        &self,
+        mut frame: CallFrame,
+        letter: Letter,
+        routes: u64,
+    ) -> Result<(), Box<(Letter, NotQueued)>> {
+        let bytes = bytes(&frame);
         let mut state = self.state.lock();
-        if state.waiting.len() >= self.bounds.calls_max {
-            return Err(overloaded("too many calls wait for the node"));
+        if let Err(why) = self.admit(&state, &letter, bytes, routes) {
+            return Err(Box::new((letter, why)));
         }
-        let id = self.queue(&mut state, frame, deadline)?;
-        state.waiting.insert(id, Waiting { answer: sender, written: false });
-        self.metrics.waiting.increment(1.0);
-        wake(state);
-        Ok(Ticket { id, outbox: Arc::clone(self), answer, settled: false })
-    }
-
-    /// Queues a call that nobody waits for.
-    pub(crate) fn send(&self, mut frame: CallFrame, deadline: Instant) -> Result<(), CallError> {
-        frame.one_way = true;
-        let mut state = self.state.lock();
-        self.queue(&mut state, frame, deadline)?;
+        let Letter { number, deadline, answer, back } = letter;
+        (frame.id, frame.one_way) = (number, answer.is_none());
+        let (mut queued, mut waiting) = (back, None);
+        if let Some(answer) = answer {
+            waiting = Some(Waiting { answer, deadline, written: false, back: queued.take() });
+        }
+        state.queue_bytes += bytes;
+        state.queue.push_back(Queued { frame, deadline, since: Instant::now(), back: queued });
+        if let Some(waiting) = waiting {
+            state.waiting.insert(number, waiting);
+            self.metrics.waiting.increment(1.0);
+        }
         wake(state);
         Ok(())
+    }
+
+    fn admit(
+        &self,
+        state: &State,
+        letter: &Letter,
+        bytes: usize,
+        routes: u64,
+    ) -> Result<(), NotQueued> {
+        let may_go_back = letter.back.is_some();
+        if may_go_back && (state.closed || state.is_held() || routes < state.routes) {
+            return Err(NotQueued::Elsewhere);
+        }
+        if state.closed {
+            return Err(NotQueued::Error(closed()));
+        }
+        if letter.answer.is_some() && state.waiting.len() >= self.bounds.calls_max {
+            return Err(NotQueued::Error(overloaded("too many calls wait for the node")));
+        }
+        if state.queue.len() >= self.bounds.queue_length_max
+            || state.queue_bytes + bytes > self.bounds.queue_bytes_max
+        {
+            return Err(NotQueued::Error(overloaded("the queue to the node is full")));
+        }
+        Ok(())
+    }
+
+    /// Whether calls that may go elsewhere are taken.
+    pub(crate) fn takes_calls(&self) -> bool {
+        let state = self.state.lock();
+        !state.closed && !state.is_held()
     }
 
     /// Begins a link: its number. Nothing is taken before it is opened.
@@ -175,15 +191,6 @@ impl Outbox {
         wake(state);
     }
 
-    /// The peer wants no more calls on this link: they wait for the next one.
-    pub(crate) fn hold(&self, link: u64) {
-        let mut state = self.state.lock();
-        if state.link == link && state.stage == Stage::Open {
-            state.stage = Stage::Asked;
-        }
-        wake(state);
-    }
-
     /// Takes what has gathered, for this link. `None` once the link is over.
     pub(crate) fn poll_take(&self, link: u64, cx: &mut Context<'_>) -> Poll<Option<Frames>> {
         let mut state = self.state.lock();
@@ -205,97 +212,48 @@ impl Outbox {
         Poll::Ready(Some(Frames { frames }))
     }
 
-    /// Hands answers to those who wait for them. One that nobody waits for is dropped.
-    pub(crate) fn settle(&self, answers: Vec<(u64, Answer)>) {
+    /// Hands answers to those who wait for them. One that nobody waits for is dropped. Calls that
+    /// the peer has refused come back, and the fences that it has answered.
+    pub(crate) fn settle(&self, answers: Vec<(u64, Answer)>) -> Settled {
         let mut settled = Vec::with_capacity(answers.len());
+        let mut back = Settled::default();
         let mut state = self.state.lock();
         for (id, answer) in answers {
-            if let Some(waiting) = state.waiting.remove(&id) {
-                settled.push((waiting.answer, answer));
+            let refused = answer.as_ref().err().and_then(CallError::as_elsewhere);
+            match (state.waiting.remove(&id), refused) {
+                (Some(waiting), Some(elsewhere)) if waiting.back.is_some() => {
+                    self.metrics.waiting.decrement(1.0);
+                    back.refused.push((waiting.into_letter(id), elsewhere));
+                }
+                (Some(waiting), Some(elsewhere)) => {
+                    settled.push((waiting.answer, Err(not_there(elsewhere.shard))));
+                }
+                (Some(waiting), None) => settled.push((waiting.answer, answer)),
+                (None, _) if state.fenced.contains(&id) => {
+                    state.fenced.retain(|fence| *fence != id);
+                    back.fences.push(id);
+                }
+                (None, _) => {}
             }
         }
         drop(state);
         self.hand_out(settled);
+        back
     }
 
-    /// The link is over. What it had taken may have been executed; the rest waits on.
-    pub(crate) fn lose(&self, link: u64, error: &CallError) {
+    /// The link is over. What it had taken may have been executed; the rest waits on. The fences
+    /// that it took along.
+    pub(crate) fn lose(&self, link: u64, error: &CallError) -> Vec<u64> {
         let mut state = self.state.lock();
         if state.link != link {
-            return;
+            return Vec::new();
         }
-        state.link += 1;
-        state.stage = Stage::Shut;
-        state.cancels.clear();
-        state.acknowledged = None;
+        let fences = state.cut();
         let written = state.waiting.extract_if(|_, waiting| waiting.written);
         let lost = written.map(|(_, w)| (w.answer, Err(error.clone().maybe_executed()))).collect();
         wake(state);
         self.hand_out(lost);
-    }
-
-    /// Gives up on what was queued before `since`, while there is no link.
-    pub(crate) fn expire(&self, since: Instant, error: &CallError) {
-        let mut state = self.state.lock();
-        let mut expired = Vec::new();
-        while state.queue.front().is_some_and(|queued| queued.since <= since) {
-            let Some((frame, _)) = pop_call(&mut state) else { break };
-            if frame.one_way {
-                self.metrics.sends_lost.increment(1);
-            } else if let Some(waiting) = state.waiting.remove(&frame.id) {
-                expired.push((waiting.answer, Err(error.clone())));
-            }
-        }
-        drop(state);
-        self.hand_out(expired);
-    }
-
-    /// No more calls; what is queued still goes, and the stream ends after it.
-    pub(crate) fn finish(&self) {
-        let mut state = self.state.lock();
-        state.closed = true;
-        wake(state);
-    }
-
-    /// No more calls; those that wait are answered.
-    pub(crate) fn close(&self) {
-        let mut state = self.state.lock();
-        state.closed = true;
-        state.link += 1;
-        state.stage = Stage::Shut;
-        state.cancels.clear();
-        state.acknowledged = None;
-        state.queue.clear();
-        state.queue_bytes = 0;
-        let ended = std::mem::take(&mut state.waiting).into_values().map(|waiting| {
-            let error = if waiting.written { closed().maybe_executed() } else { closed() };
-            (waiting.answer, Err(error))
-        });
-        let ended = ended.collect();
-        wake(state);
-        self.hand_out(ended);
-    }
-
-    fn queue(
-        &self,
-        state: &mut State,
-        mut frame: CallFrame,
-        deadline: Instant,
-    ) -> Result<u64, CallError> {
-        if state.closed {
-            return Err(closed());
-        }
-        let bytes = bytes(&frame);
-        if state.queue.len() >= self.bounds.queue_length_max
-            || state.queue_bytes + bytes > self.bounds.queue_bytes_max
-        {
-            return Err(overloaded("the queue to the node is full"));
-        }
-        state.id += 1;
-        frame.id = state.id;
-        state.queue_bytes += bytes;
-        state.queue.push_back(Queued { frame, deadline, since: Instant::now() });
-        Ok(state.id)
+        fences
     }
 
     fn take(&self, state: &mut State, now: Instant) -> Vec<Frame> {
@@ -312,12 +270,15 @@ impl Outbox {
         if let Some(id) = state.acknowledged.take() {
             frames.push(Frame { frame: Some(Kind::PushAck(PushAck { id })) });
         }
+        let fences = state.fences.len().min(BATCH_FRAMES_MAX - frames.len());
+        let fences = state.fences.drain(..fences);
+        frames.extend(fences.map(|id| Frame { frame: Some(Kind::Fence(Fence { id })) }));
         let cancels = state.cancels.len().min(BATCH_FRAMES_MAX - frames.len());
         let cancels = state.cancels.drain(..cancels);
         frames.extend(cancels.map(|id| Frame { frame: Some(Kind::Cancel(CancelFrame { id })) }));
         let mut taken_bytes = 0;
         while is_open && frames.len() < BATCH_FRAMES_MAX && taken_bytes < BATCH_BYTES_MAX {
-            let Some((mut frame, deadline)) = pop_call(state) else { break };
+            let Some(Queued { mut frame, deadline, .. }) = pop_call(state) else { break };
             let left = deadline.saturating_duration_since(now);
             frame.timeout_micros = u64::try_from(left.as_micros()).unwrap_or(u64::MAX);
             match state.waiting.get_mut(&frame.id) {
@@ -338,25 +299,48 @@ impl Outbox {
         frames
     }
 
-    /// The caller is gone. Whether the call may have been executed.
-    fn abandon(&self, id: u64) -> bool {
+    /// The caller is gone. Whether the call may have been executed; none: it is not here.
+    pub(crate) fn abandon(&self, id: u64) -> Option<bool> {
         let mut state = self.state.lock();
-        let Some(waiting) = state.waiting.remove(&id) else { return true };
+        let waiting = state.waiting.remove(&id)?;
         self.metrics.waiting.decrement(1.0);
         if waiting.written && state.stage != Stage::Shut {
             state.cancels.push_back(id);
             wake(state);
         }
-        waiting.written
+        Some(waiting.written)
     }
 
-    fn hand_out(&self, answers: Vec<(oneshot::Sender<Answer>, Answer)>) {
+    fn hand_out(&self, answers: Vec<(oneshot::Sender<Word>, Answer)>) {
         #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
         self.metrics.waiting.decrement(answers.len() as f64);
         for (waiting, answer) in answers {
             // One whose caller has just gone takes the answer along.
-            let _ = waiting.send(answer);
+            let _ = waiting.send(Word::Answer(answer));
         }
+    }
+}
+
+impl State {
+    fn is_held(&self) -> bool {
+        matches!(self.stage, Stage::Asked | Stage::Held)
+    }
+
+    /// Nothing more passes on the link; the fences that it took along.
+    fn cut(&mut self) -> Vec<u64> {
+        self.link += 1;
+        self.stage = Stage::Shut;
+        self.cancels.clear();
+        self.acknowledged = None;
+        self.fences.clear();
+        std::mem::take(&mut self.fenced)
+    }
+}
+
+impl Waiting {
+    fn into_letter(self, number: u64) -> Letter {
+        let Self { answer, deadline, back, .. } = self;
+        Letter { number, deadline, answer: Some(answer), back }
     }
 }
 
@@ -369,25 +353,25 @@ fn wake(mut state: parking_lot::MutexGuard<'_, State>) {
     }
 }
 
-fn pop_call(state: &mut State) -> Option<(CallFrame, Instant)> {
-    let Queued { frame, deadline, .. } = state.queue.pop_front()?;
-    state.queue_bytes -= bytes(&frame);
-    Some((frame, deadline))
+fn pop_call(state: &mut State) -> Option<Queued> {
+    let queued = state.queue.pop_front()?;
+    state.queue_bytes -= bytes(&queued.frame);
+    Some(queued)
 }
 
 /// What a frame takes, about. Whatever a client can make long counts: a batch over the size of a
 /// message would cost the link.
-fn bytes(frame: &CallFrame) -> usize {
+pub(crate) fn bytes(frame: &CallFrame) -> usize {
     let texts = frame.method.len() + frame.key.len() + frame.traceparent.len();
     let clients: usize = frame.clients.iter().map(String::len).sum();
     FRAME_OVERHEAD_BYTES + frame.payload.len() + texts + clients + 300 * frame.chain.len()
 }
 
-fn overloaded(problem: &str) -> CallError {
+pub(crate) fn overloaded(problem: &str) -> CallError {
     CallError::new(ErrorKind::Overloaded, problem).retry_after(OVERLOADED_RETRY)
 }
 
-fn closed() -> CallError {
+pub(crate) fn closed() -> CallError {
     CallError::new(ErrorKind::Unavailable, "the process is shutting down")
 }
 

@@ -8,14 +8,15 @@ use std::{
 use bytes::Bytes;
 use prost::Message as _;
 use wasmverse_core::{
-    Action, Call, CallError, Caller, ErrorKind, Invocation, ObjectId, Reply, SendNumber, Version,
+    Action, Call, CallError, Caller, Chain, Elsewhere, Epoch, ErrorKind, Invocation, ObjectId,
+    Reply, SendNumber, ShardId, Version,
 };
 
 use crate::{
     gate::ObjectRef,
     node::{
-        self, Attribute, CallFailure, CallFrame, ReplyFrame, caller::Caller as WireCaller,
-        reply_frame::Reply as WireReply,
+        self, Attribute, CallFailure, CallFrame, NotOwner, ReplyFrame,
+        caller::Caller as WireCaller, reply_frame::Reply as WireReply,
     },
 };
 
@@ -49,6 +50,7 @@ pub fn call_to_frame(id: u64, shard: u32, call: Call, now: Instant) -> CallFrame
         caller: Some(caller_to_wire(&call.caller)),
         chain: call.chain.objects().into_iter().map(object_to_ref).collect(),
         traceparent: call.traceparent.as_deref().unwrap_or_default().into(),
+        began: call.chain.began(),
         ..CallFrame::default()
     };
     let action = match call.action {
@@ -114,7 +116,7 @@ pub fn frame_to_call(frame: CallFrame, now: Instant) -> Result<Call, CallError> 
         object,
         action,
         caller: wire_to_caller(frame.caller)?,
-        chain: chain.iter().collect(),
+        chain: chain.iter().collect::<Chain>().since(frame.began),
         deadline: now + Duration::from_micros(frame.timeout_micros).min(TIMEOUT_MAX),
         traceparent: some(frame.traceparent),
     })
@@ -181,12 +183,38 @@ pub fn error_to_failure(error: &CallError) -> CallFailure {
         attributes: attributes
             .map(|(name, value)| Attribute { name: name.clone(), value: value.clone() })
             .collect(),
+        elsewhere_shard: error.as_elsewhere().map(|elsewhere| elsewhere.shard.0.into()),
+        elsewhere_epoch: error.as_elsewhere().map_or(0, |elsewhere| elsewhere.epoch.0),
+    }
+}
+
+/// The word that the call `id` was not executed, because its shard is served elsewhere.
+pub fn elsewhere_to_frame(id: u64, elsewhere: Elsewhere) -> NotOwner {
+    let Elsewhere { shard, epoch } = elsewhere;
+    NotOwner { id, shard: shard.0.into(), owner: String::new(), epoch: epoch.0 }
+}
+
+/// What a caller is told by that word: an error that says `elsewhere`; `unavailable` alone if it names
+/// no shard that there could be.
+pub fn frame_to_elsewhere(frame: &NotOwner) -> CallError {
+    elsewhere(frame.shard, frame.epoch)
+}
+
+fn elsewhere(shard: u32, epoch: u64) -> CallError {
+    match u16::try_from(shard) {
+        Ok(shard) => CallError::elsewhere(ShardId(shard), Epoch(epoch)),
+        Err(_) => {
+            CallError::new(ErrorKind::Unavailable, format!("the node does not own shard {shard}"))
+        }
     }
 }
 
 /// The error in a frame. One of a kind that we do not know is `internal`, and says so.
 pub fn failure_to_error(failure: CallFailure) -> CallError {
     let mut error = match ErrorKind::from_name(&failure.kind) {
+        Some(ErrorKind::Unavailable) if failure.elsewhere_shard.is_some() => {
+            elsewhere(failure.elsewhere_shard.unwrap_or_default(), failure.elsewhere_epoch)
+        }
         Some(ErrorKind::Application) => {
             CallError::application(failure.code, failure.message, failure.details)
         }

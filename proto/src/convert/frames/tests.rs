@@ -204,3 +204,14 @@ fn the_bytes_of_an_argument_are_not_copied() {
     };
     assert_eq!(call_to_frame(1, 1, call, start()).payload.as_ptr(), payload.as_ptr());
 }
+
+#[test]
+fn a_call_that_is_elsewhere_stays_so_in_a_reply_and_in_a_frame_of_its_own() {
+    let error = CallError::elsewhere(ShardId(7), Epoch(3)).about(&"T/a".parse().unwrap());
+    assert_eq!(frame_to_reply(reply_to_frame(1, Err(error.clone()))), Err(error.clone()));
+    let elsewhere = error.as_elsewhere().unwrap();
+    let frame = elsewhere_to_frame(9, elsewhere);
+    assert_eq!((frame.id, frame_to_elsewhere(&frame).as_elsewhere()), (9, Some(elsewhere)));
+    let none = frame_to_elsewhere(&NotOwner { shard: 1 << 20, ..frame });
+    assert_eq!((none.kind(), none.as_elsewhere()), (ErrorKind::Unavailable, None));
+}
