@@ -7,6 +7,7 @@ mod check;
 mod commit;
 mod leave;
 mod once;
+mod pack;
 mod recall;
 mod save;
 mod settle;
@@ -95,6 +96,12 @@ impl Activation {
                     tracing::warn!(object = %self.object(), "the row changed under a live object");
                     self.discard();
                 }
+                Next::Pack(into) => {
+                    Box::pin(self.pack(into)).await;
+                    if self.end() {
+                        return;
+                    }
+                }
                 Next::Stop => {
                     Box::pin(self.stop()).await;
                     if self.end() {
@@ -171,7 +178,7 @@ impl Activation {
             inner.exists && inner.row.version.is_none() && inner.nap.is_none()
         };
         if alone {
-            self.nap_by_force(None);
+            self.host.nap(&self.entry, None);
         }
     }
 }

@@ -3,9 +3,11 @@
 use std::{path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
+use wasmverse_cluster::EtcdConfig;
 use wasmverse_core::Limits;
 use wasmverse_daemon::config::{AdminConfig, ClusterConfig, LogConfig, Secret, span};
 use wasmverse_engine::MAPPINGS_PER_INSTANCE;
+use wasmverse_store::Location;
 
 /// The sections of `wasmverse.toml` that concern a node.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -41,6 +43,35 @@ impl Config {
         Ok(())
     }
 
+    /// Whether the store is one that all nodes of a cluster can share.
+    ///
+    /// # Errors
+    /// If it is not.
+    pub(crate) fn check_shared(&self) -> anyhow::Result<()> {
+        let location = wasmverse_store::locate(&self.store())?;
+        anyhow::ensure!(
+            matches!(location, Location::Server(_)),
+            "cluster.etcd is set, but nodes cannot share SQLite: set store.url to a PostgreSQL \
+             database (postgres://USER:PASSWORD@HOST/DATABASE) that all of them use"
+        );
+        Ok(())
+    }
+
+    /// How to reach etcd.
+    pub(crate) fn etcd(&self) -> EtcdConfig {
+        let ClusterConfig { etcd, prefix, etcd_user, etcd_password, .. } = self.cluster.clone();
+        let ClusterConfig { etcd_ca, etcd_cert, etcd_key, .. } = self.cluster.clone();
+        EtcdConfig {
+            endpoints: etcd,
+            prefix,
+            user: etcd_user,
+            password: etcd_password.map(|password| password.expose().to_owned()),
+            ca: etcd_ca,
+            cert: etcd_cert,
+            key: etcd_key,
+        }
+    }
+
     /// The store that a node of this configuration opens.
     pub fn store(&self) -> wasmverse_store::Config {
         wasmverse_store::Config {
@@ -58,6 +89,8 @@ impl Config {
 pub struct NodeConfig {
     /// Its name; none: the advertised address.
     pub id: Option<String>,
+    /// How much of the shards of a cluster it should have, beside other nodes; 0: none.
+    pub weight: u32,
     /// Where it serves gates and other nodes. Beyond loopback it wants `cluster.secret`.
     pub listen: String,
     /// Where others reach it; none: as `listen`.
@@ -89,7 +122,8 @@ pub struct NodeConfig {
     /// Pushes wait so long for a gate that is away.
     #[serde(with = "span")]
     pub gate_window: Duration,
-    /// Objects to be activated at start: `Type/id`.
+    /// Objects to be active wherever they belong: `Type/id`; one for each shard: `Type/shard#*/name`;
+    /// one on each node: `Type/node#*/name`.
     pub auto_load: Vec<String>,
     /// The largest component, in bytes.
     pub component_bytes_max: usize,
@@ -110,6 +144,7 @@ impl Default for NodeConfig {
     fn default() -> Self {
         Self {
             id: None,
+            weight: 1,
             listen: "127.0.0.1:47000".to_owned(),
             advertise: None,
             ops_listen: "127.0.0.1:47001".to_owned(),

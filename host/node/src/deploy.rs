@@ -1,6 +1,8 @@
 //! Upload and deploy: bytes are checked, compiled and stored; a revision becomes active; every
 //! live object is told to change over.
 
+pub(crate) mod everywhere;
+
 use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
@@ -120,6 +122,17 @@ impl Host {
 
     /// Makes a compiled revision active, unless a later deploy already did so with another.
     async fn activate(
+        &self,
+        turn: u64,
+        revision: Arc<Revision>,
+    ) -> Result<RevisionRecord, CallError> {
+        match self.joined() {
+            Some(joined) => self.activate_everywhere(joined, &revision).await,
+            None => self.activate_here(turn, revision).await,
+        }
+    }
+
+    async fn activate_here(
         &self,
         turn: u64,
         revision: Arc<Revision>,

@@ -174,6 +174,7 @@ mod tests {
             reply: ReplyTo::Caller(reply),
             arrived,
             charge: None,
+            pass: None,
         };
         (letter, answer)
     }
@@ -189,7 +190,7 @@ mod tests {
             letter = match entry.push(letter, 1000, start) {
                 Pushed::Removed(letter) => letter,
                 Pushed::Queued => break,
-                Pushed::Full(_) | Pushed::Paused(_) => unreachable!("neither full nor trapped"),
+                Pushed::Full(_) | Pushed::Paused(..) => unreachable!("neither full nor trapped"),
             };
         }
         assert_eq!(answer.await.unwrap(), Ok(Reply::Done));

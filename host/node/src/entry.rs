@@ -13,7 +13,7 @@ use std::{
 };
 
 use parking_lot::{Mutex, MutexGuard};
-use tokio::task::AbortHandle;
+use tokio::{sync::oneshot, task::AbortHandle};
 use wasmverse_core::{
     Backoff, Durability, ObjectId, ShardId, State, Version,
     life::{self, Boundary, Head, Phase, Step},
@@ -27,6 +27,7 @@ use crate::{
     letter::{Letter, Work},
     rollout::Ticket,
     room::Departure,
+    shards::Piece,
 };
 
 /// A full mailbox is cleared of stale letters so often at most.
@@ -86,6 +87,8 @@ pub(crate) struct Wanted {
     pub(crate) save: bool,
     pub(crate) leave: Option<(Leaving, Option<Departure>)>,
     pub(crate) stop: bool,
+    /// Its shard moves: what it has in memory goes there.
+    pub(crate) pack: Option<oneshot::Sender<Option<Piece>>>,
     /// Its row changed under it.
     pub(crate) overtaken: bool,
 }
@@ -136,13 +139,14 @@ pub(crate) enum Pushed {
     /// Too many wait.
     Full(Letter),
     /// The object traps again and again.
-    Paused(Duration),
+    Paused(Duration, Letter),
 }
 
 /// What an activation does next, with what it needs for it.
 pub(crate) enum Next {
     Discard,
     Stop,
+    Pack(oneshot::Sender<Option<Piece>>),
     Upgrade(Ticket),
     Save,
     Settle(Letter),
@@ -207,7 +211,7 @@ impl Entry {
         if !inner.phase.is_live() && letter.work.head() == Head::Invoke {
             let pause = inner.backoff.left(letter.arrived);
             if pause > PAUSE_WAITED_FOR {
-                return Pushed::Paused(pause);
+                return Pushed::Paused(pause, letter);
             }
         }
         inner.mailbox.push_back(letter);
@@ -276,10 +280,12 @@ impl Inner {
             upgrade: self.wanted.upgrade.is_some(),
             save: self.wanted.save,
             leave: self.wanted.leave.is_some(),
+            packing: self.wanted.pack.is_some(),
         });
         let (phase, next) = match step {
             Step::Discard => (Phase::Leaving, Next::Discard),
             Step::Stop => (Phase::Leaving, Next::Stop),
+            Step::Pack => (Phase::Leaving, Next::Pack(self.wanted.pack.take()?)),
             Step::Upgrade => (Phase::Upgrading, Next::Upgrade(self.wanted.upgrade.take()?)),
             Step::Save => {
                 self.wanted.save = false;
@@ -340,6 +346,12 @@ impl Inner {
     pub(crate) fn leave_row(&mut self) {
         self.left_row |= self.row.version.is_some() || self.row.unsure || self.saving;
         self.row = Row::default();
+    }
+
+    /// Its shard is another's: nothing is known of it any more, but a write of which nobody knows.
+    pub(crate) fn forget_row(&mut self) {
+        self.row = Row { unsure: self.row.unsure, ..Row::default() };
+        (self.exists, self.looked, self.dirty, self.left_row) = (false, false, false, false);
     }
 
     /// Whether a volatile revision runs it.

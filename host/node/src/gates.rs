@@ -3,13 +3,17 @@
 
 use std::{
     collections::VecDeque,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     task::{Context, Poll, Waker},
     time::{Duration, Instant},
 };
 
 use fnv::{FnvHashMap, FnvHashSet};
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 use wasmverse_core::{ObjectId, Push, PushTo};
 use wasmverse_proto::{convert::object_to_ref, node::PushFrame};
 
@@ -24,15 +28,29 @@ const UNSEEN_MAX: usize = 64;
 /// About what a frame holds beside payload and ids.
 const FRAME_BYTES: usize = 128;
 
+/// A gate, and the last push that it is to take.
+pub(crate) type Mark = (Arc<str>, u64);
+
 /// Clients that are not there (any more), and the object that pushed to them.
 pub(crate) type Gone = (ObjectId, Vec<Arc<str>>);
 
 /// The gates of this node's clients.
 pub(crate) struct Gates {
     state: Mutex<FnvHashMap<Arc<str>, Gate>>,
+    /// A gate has taken something, or is gone.
+    taken: Notify,
     began: Instant,
     /// How long pushes wait for a gate that is away.
     window: Duration,
+    /// There is a cluster that knows which gates there are.
+    asks: AtomicBool,
+}
+
+/// When a gate is given up.
+#[derive(Clone, Copy)]
+struct Patience {
+    window: Duration,
+    asks: bool,
 }
 
 struct Gate {
@@ -47,6 +65,8 @@ struct Gate {
     link: u64,
     /// Since when it is away; none: it is linked.
     away_since: Option<Instant>,
+    /// Since when it is known to be in the cluster no more.
+    absent_since: Option<Instant>,
     waker: Option<Waker>,
     lost: Option<Lost>,
 }
@@ -74,7 +94,8 @@ pub(crate) struct Line {
 
 impl Gates {
     pub(crate) fn new(window: Duration) -> Arc<Self> {
-        Arc::new(Self { state: Mutex::default(), began: Instant::now(), window })
+        let (state, taken) = (Mutex::default(), Notify::new());
+        Arc::new(Self { state, taken, began: Instant::now(), window, asks: AtomicBool::new(false) })
     }
 
     /// Queues a push for the gates of its clients. How many pushes were dropped, and the clients
@@ -127,7 +148,7 @@ impl Gates {
         let gate = state.entry(Arc::clone(&address)).or_insert_with(Gate::new);
         if gate.incarnation == incarnation {
             gate.acknowledge(seen.unwrap_or_default());
-            if gate.is_over(now, self.window) {
+            if gate.is_over(now, self.patience()) {
                 // Nothing was kept for it any more, and its clients were called gone.
                 gate.lost = Some(Lost::Everyone);
             }
@@ -144,7 +165,7 @@ impl Gates {
         }
         gate.written = 0;
         gate.link += 1;
-        gate.away_since = None;
+        (gate.away_since, gate.absent_since) = (None, None);
         let (link, waker) = (gate.link, gate.waker.take());
         drop(state);
         if let Some(waker) = waker {
@@ -153,15 +174,65 @@ impl Gates {
         Line { gates: Arc::clone(self), address, link }
     }
 
-    /// Gives up on the gates that stayed away for too long: their clients are gone.
-    pub(crate) fn sweep(&self, now: Instant) -> Vec<Gone> {
+    /// What every gate that is linked has yet to take, up to the latest push.
+    pub(crate) fn marks(&self) -> Vec<Mark> {
+        let state = self.state.lock();
+        let owing = state.iter().filter(|(_, gate)| gate.away_since.is_none());
+        let owing = owing.filter(|(_, gate)| !gate.frames.is_empty());
+        owing.map(|(address, gate)| (Arc::clone(address), gate.last_id)).collect()
+    }
+
+    /// Waits until all of these are taken, or their gates are away.
+    pub(crate) async fn until_acknowledged(&self, marks: Vec<Mark>) {
+        for (address, last) in marks {
+            loop {
+                let mut taken = std::pin::pin!(self.taken.notified());
+                taken.as_mut().enable();
+                let is_owing = {
+                    let state = self.state.lock();
+                    let gate = state.get(&address).filter(|gate| gate.away_since.is_none());
+                    let first = gate.and_then(|gate| gate.frames.front());
+                    first.is_some_and(|queued| queued.frame.id <= last)
+                };
+                if !is_owing {
+                    break;
+                }
+                taken.await;
+            }
+        }
+    }
+
+    /// From now on it is asked whether a gate that is away is in the cluster still.
+    pub(crate) fn ask(&self) {
+        self.asks.store(true, Relaxed);
+    }
+
+    fn patience(&self) -> Patience {
+        Patience { window: self.window, asks: self.asks.load(Relaxed) }
+    }
+
+    /// Gives up on the gates that stayed away for too long: their clients are gone. Their addresses,
+    /// and who pushed in vain.
+    pub(crate) fn sweep(
+        &self,
+        now: Instant,
+        is_no_more: impl Fn(&str) -> bool,
+    ) -> (Vec<Arc<str>>, Vec<Gone>) {
+        let patience = self.patience();
         let mut state = self.state.lock();
-        let over = state.extract_if(|_, gate| gate.is_over(now, self.window));
-        let frames = over.flat_map(|(_, gate)| gate.frames);
-        let gone = frames.filter_map(|Queued { frame, from, .. }| {
-            Some((from?, frame.clients.iter().map(|client| client.as_str().into()).collect()))
-        });
-        gone.collect()
+        for (address, gate) in state.iter_mut().filter(|(_, gate)| gate.away_since.is_some()) {
+            let since = gate.absent_since.unwrap_or(now);
+            gate.absent_since = is_no_more(address).then_some(since);
+        }
+        let over = state.extract_if(|_, gate| gate.is_over(now, patience));
+        let (mut addresses, mut gone) = (Vec::new(), Vec::new());
+        for (address, gate) in over {
+            addresses.push(address);
+            gone.extend(gate.frames.into_iter().filter_map(|Queued { frame, from, .. }| {
+                Some((from?, frame.clients.iter().map(|client| client.as_str().into()).collect()))
+            }));
+        }
+        (addresses, gone)
     }
 
     /// The gate at an address; one that was never seen may be about to come while the node is
@@ -179,7 +250,8 @@ impl Gates {
             }
             state.insert(address.into(), Gate::new());
         }
-        state.get_mut(address).filter(|gate| !gate.is_over(now, self.window))
+        let patience = self.patience();
+        state.get_mut(address).filter(|gate| !gate.is_over(now, patience))
     }
 }
 
@@ -193,13 +265,18 @@ impl Gate {
             last_id: 0,
             link: 0,
             away_since: Some(Instant::now()),
+            absent_since: None,
             waker: None,
             lost: None,
         }
     }
 
-    fn is_over(&self, now: Instant, window: Duration) -> bool {
-        self.away_since.is_some_and(|since| now.saturating_duration_since(since) >= window)
+    /// Whether it has been away for too long; or, where there is somebody to ask, away and in the
+    /// cluster no more: a way that is cut says nothing of the clients at its other end.
+    fn is_over(&self, now: Instant, Patience { window, asks }: Patience) -> bool {
+        let since = if asks { self.absent_since } else { self.away_since };
+        let is_long = since.is_some_and(|since| now.saturating_duration_since(since) >= window);
+        is_long && self.away_since.is_some()
     }
 
     /// `false`: there was no room; its clients will be told.
@@ -302,6 +379,8 @@ impl Line {
         if let Some(gate) = state.get_mut(&self.address).filter(|gate| gate.link == self.link) {
             gate.acknowledge(id);
         }
+        drop(state);
+        self.gates.taken.notify_waiters();
     }
 }
 
@@ -312,6 +391,8 @@ impl Drop for Line {
             gate.away_since = Some(Instant::now());
             gate.waker = None;
         }
+        drop(state);
+        self.gates.taken.notify_waiters();
     }
 }
 

@@ -68,10 +68,28 @@ impl GoneClients {
 }
 
 impl Host {
+    /// Has an object told, wherever it is, that clients are gone.
+    pub(crate) fn tell_gone(self: &Arc<Self>, object: ObjectId, clients: Vec<Arc<str>>) {
+        if self.joined().is_none() {
+            return self.clients_gone(object, clients);
+        }
+        self.bring_one_way(Call {
+            object,
+            action: Action::ClientsGone(clients),
+            caller: Caller::Platform,
+            chain: Chain::default(),
+            deadline: Instant::now() + TIMEOUT,
+            traceparent: None,
+        });
+    }
+
     /// Tells an object that clients are gone, if it exists and wants to know.
     pub(crate) fn clients_gone(self: &Arc<Self>, object: ObjectId, clients: Vec<Arc<str>>) {
         if clients.is_empty() {
             return;
+        }
+        for client in &clients {
+            self.callers.forget(client, &object);
         }
         let mut waiting = self.gone.0.lock();
         let is_told = waiting.contains_key(&object);
@@ -126,7 +144,7 @@ impl Host {
             traceparent: None,
         };
         let hears = revision.spec().methods.contains_key(ON_CLIENT_GONE);
-        if !hears || self.call(call(Action::Exists)).await? != Reply::Exists(true) {
+        if !hears || self.bring(call(Action::Exists)).await? != Reply::Exists(true) {
             return Ok(());
         }
         let invocation = Invocation {
@@ -135,7 +153,7 @@ impl Host {
             key: None,
             read_only: false,
         };
-        self.call(call(Action::Invoke(invocation))).await.map(drop)
+        self.bring(call(Action::Invoke(invocation))).await.map(drop)
     }
 }
 

@@ -1,8 +1,9 @@
 //! What all activations of a node share.
 
 use std::{
+    collections::BTreeMap,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicU8, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
@@ -11,20 +12,22 @@ use std::{
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use wasmverse_core::{CallError, ErrorKind, ObjectId, ShardCount};
+use wasmverse_core::{CallError, ErrorKind, ObjectId, ShardCount, TypeName};
 use wasmverse_engine::{Engine, TurnId};
 use wasmverse_store::Store;
 
 use crate::{
     asleep::Asleep,
     budget::Budget,
+    callers::Callers,
     clock::Clock,
+    cluster::Joined,
     config::{self, NodeConfig},
     deploy::Deploys,
     directory::Directory,
     gates::Gates,
     gone::GoneClients,
-    known_types::Types,
+    known_types::{Revision, Types},
     logs::LogHub,
     memory::Memory,
     metrics::Metrics,
@@ -50,6 +53,8 @@ pub(crate) struct Host {
     pub(crate) owned: Owned,
     pub(crate) types: Types,
     pub(crate) deploys: Deploys,
+    /// What is about to be deployed is kept compiled until it is.
+    pub(crate) prepared: Mutex<BTreeMap<TypeName, Arc<Revision>>>,
     /// Held while an older revision is compiled: many objects may want the same one at once.
     pub(crate) loading: tokio::sync::Mutex<()>,
     pub(crate) directory: Directory,
@@ -68,6 +73,8 @@ pub(crate) struct Host {
     /// The way to clients.
     pub(crate) gates: Arc<Gates>,
     pub(crate) gone: GoneClients,
+    /// Whom to tell if a gate is gone.
+    pub(crate) callers: Callers,
     pub(crate) clock: Clock,
     pub(crate) sends: Sends,
     pub(crate) reminders: Reminders,
@@ -77,6 +84,15 @@ pub(crate) struct Host {
     pub(crate) background: TaskTracker,
     pub(crate) background_end: CancellationToken,
     pub(crate) writer_end: CancellationToken,
+    /// What it has as a member of a cluster.
+    pub(crate) joined: OnceLock<Joined>,
+    /// The tasks that keep it in touch with others, and what ends them: last of all.
+    pub(crate) links: TaskTracker,
+    pub(crate) links_end: CancellationToken,
+    /// Whoever serves peers: they are let go before the registration is.
+    pub(crate) listening: TaskTracker,
+    /// It has nothing to hand over any more: no more calls are taken from others.
+    pub(crate) departed: CancellationToken,
     /// Whether it has stopped; held while it does.
     pub(crate) stopping: tokio::sync::Mutex<bool>,
     pub(crate) door: AtomicU8,
@@ -111,6 +127,7 @@ impl Host {
             owned,
             types: Types::new(),
             deploys: Deploys::default(),
+            prepared: Mutex::default(),
             loading: tokio::sync::Mutex::default(),
             directory: Directory::new(),
             room: Room::new(live_max),
@@ -124,6 +141,7 @@ impl Host {
             outgoing: Arc::new(Outgoing::new(logs.clone())),
             gates: Gates::new(config.gate_window),
             gone: GoneClients::default(),
+            callers: Callers::default(),
             clock: Clock::default(),
             sends: Sends::new(config.delivery_tries_max),
             reminders: Reminders::new(config.delivery_tries_max),
@@ -133,6 +151,11 @@ impl Host {
             background: TaskTracker::new(),
             background_end: CancellationToken::new(),
             writer_end: CancellationToken::new(),
+            joined: OnceLock::new(),
+            links: TaskTracker::new(),
+            links_end: CancellationToken::new(),
+            listening: TaskTracker::new(),
+            departed: CancellationToken::new(),
             stopping: tokio::sync::Mutex::default(),
             door: AtomicU8::new(Door::Open as u8),
             process: rand::random(),

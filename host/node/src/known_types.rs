@@ -54,6 +54,8 @@ pub(crate) struct Types {
     entries: watch::Sender<Arc<Vec<TypeEntry>>>,
     rollouts: Mutex<BTreeMap<TypeName, Arc<Rollout>>>,
     older: Mutex<BTreeMap<(TypeName, RevisionNumber), Weak<Revision>>>,
+    /// Which version of each type this node runs, as the cluster counts them.
+    versions: watch::Sender<BTreeMap<TypeName, u64>>,
 }
 
 /// What a type's calls meet.
@@ -71,6 +73,7 @@ impl Types {
             entries: watch::Sender::default(),
             rollouts: Mutex::default(),
             older: Mutex::default(),
+            versions: watch::Sender::default(),
         }
     }
 
@@ -141,6 +144,32 @@ impl Types {
         let mut older = self.older.lock();
         older.retain(|_, revision| revision.strong_count() > 0);
         older.insert(key, Arc::downgrade(revision));
+    }
+
+    /// Which version of a type this node runs, as the cluster counts them; 0: none.
+    pub(crate) fn version(&self, type_name: &TypeName) -> u64 {
+        self.versions.borrow().get(type_name).copied().unwrap_or_default()
+    }
+
+    /// From now on this version runs.
+    pub(crate) fn adopted(&self, type_name: &TypeName, version: u64) {
+        self.versions.send_modify(|versions| {
+            versions.insert(type_name.clone(), version);
+        });
+    }
+
+    /// Waits until this version of a type runs, or a later one.
+    pub(crate) async fn until_adopted(&self, type_name: &TypeName, version: u64) {
+        let runs = |versions: &BTreeMap<TypeName, u64>| {
+            versions.get(type_name).is_some_and(|runs| *runs >= version)
+        };
+        // The sender is ours.
+        let _ = self.versions.subscribe().wait_for(runs).await;
+    }
+
+    /// The versions that run, now and whenever they change.
+    pub(crate) fn versions(&self) -> watch::Receiver<BTreeMap<TypeName, u64>> {
+        self.versions.subscribe()
     }
 
     /// The latest rollout of a type.

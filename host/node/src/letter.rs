@@ -8,7 +8,7 @@ use wasmverse_core::{
     RevisionNumber, SendNumber, due::Firing,
 };
 
-use crate::{budget::Charge, metrics::Metrics};
+use crate::{budget::Charge, metrics::Metrics, shards::Pass};
 
 /// What a letter costs beside its payload: itself, names, the chain, the way of the answer.
 const LETTER_BYTES: usize = 512;
@@ -27,6 +27,9 @@ pub(crate) struct Letter {
     pub(crate) arrived: Instant,
     /// For what it carries; none: it is the node's own.
     pub(crate) charge: Option<Charge>,
+    /// Leave to be at work in its object's shard, until all that follows from it is done; none: the
+    /// object is the node's own.
+    pub(crate) pass: Option<Pass>,
 }
 
 /// What a letter asks for.
@@ -85,8 +88,32 @@ impl Letter {
             reply,
             arrived,
             charge: None,
+            pass: None,
         };
         (call.object, letter)
+    }
+
+    /// The letter as the call that it was, and where the answer goes; or that alone, if it never was
+    /// a call.
+    pub(crate) fn into_call(self, object: &ObjectId) -> Result<(Call, ReplyTo), ReplyTo> {
+        let action = match self.work {
+            Work::Invoke(invocation, _, Source::Call) => Action::Invoke(invocation),
+            Work::Invoke(invocation, _, Source::Send(number)) => {
+                Action::Deliver(invocation, number)
+            }
+            Work::Create => Action::Create,
+            Work::Delete => Action::Delete,
+            Work::Invoke(_, _, Source::Reminder(_)) | Work::Wake => return Err(self.reply),
+        };
+        let call = Call {
+            object: object.clone(),
+            action,
+            caller: self.caller,
+            chain: self.chain,
+            deadline: self.deadline,
+            traceparent: self.traceparent,
+        };
+        Ok((call, self.reply))
     }
 
     /// What it takes while it waits, about.

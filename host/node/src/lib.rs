@@ -7,8 +7,11 @@
 
 mod activation;
 mod asleep;
+mod auto_load;
 mod budget;
+mod callers;
 mod clock;
+mod cluster;
 mod config;
 mod dead_letters;
 mod deploy;
@@ -36,6 +39,7 @@ mod saver;
 mod sends;
 mod serve;
 mod service;
+mod shards;
 mod sweep;
 mod terms;
 

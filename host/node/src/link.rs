@@ -11,7 +11,7 @@ use metrics::Gauge;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
-use wasmverse_core::{CallError, ErrorKind, Reply, ShardCount};
+use wasmverse_core::{CallError, Epoch, ErrorKind, Reply, ShardCount, ShardId};
 use wasmverse_proto::{
     FRAME_BYTES_MAX, PROTOCOL,
     convert::{frame_to_call, reply_to_frame},
@@ -21,7 +21,7 @@ use wasmverse_router::Callee;
 
 pub(crate) use stream::LinkStream;
 
-use crate::gates::Gates;
+use crate::{gates::Gates, shards::Shards};
 
 /// Who the node is, as it introduces itself.
 #[derive(Clone, Debug)]
@@ -61,6 +61,8 @@ impl Default for Bounds {
 pub(crate) struct Links {
     callee: Arc<dyn Callee>,
     gates: Arc<Gates>,
+    /// In which epochs this node owns shards; none: nobody counts them.
+    shards: Option<Arc<Shards>>,
     hello: Hello,
     bounds: Bounds,
     large: Semaphore,
@@ -78,7 +80,7 @@ pub(crate) struct Ending {
 impl Links {
     pub(crate) fn new(
         callee: Arc<dyn Callee>,
-        gates: Arc<Gates>,
+        (gates, shards): (Arc<Gates>, Option<Arc<Shards>>),
         identity: Identity,
         bounds: Bounds,
         ending: Ending,
@@ -94,7 +96,7 @@ impl Links {
             ..Hello::default()
         };
         let large = Semaphore::new(bounds.large_bytes_max.min(Semaphore::MAX_PERMITS));
-        Self { callee, gates, hello, bounds, large, ending, up }
+        Self { callee, gates, shards, hello, bounds, large, ending, up }
     }
 
     /// Serves one link; the peer has shown the secret already.
@@ -104,7 +106,7 @@ impl Links {
     {
         LinkStream::new(
             Arc::clone(&self.callee),
-            Arc::clone(&self.gates),
+            (Arc::clone(&self.gates), self.shards.clone()),
             self.hello.clone(),
             self.bounds,
             self.ending.clone(),
@@ -118,7 +120,7 @@ impl Links {
         let id = frame.id;
         let reply = async {
             if self.ending.drain.is_cancelled() {
-                return Err(draining());
+                return Err(not_taken(&frame));
             }
             let bytes = u32::try_from(frame.payload.len()).ok();
             let room = bytes.and_then(|bytes| self.large.try_acquire_many(bytes).ok());
@@ -161,6 +163,14 @@ fn size(answer: &Result<Reply, CallError>) -> usize {
 fn overloaded() -> CallError {
     CallError::new(ErrorKind::Overloaded, "the node has too many calls of this peer under way")
         .retry_after(std::time::Duration::from_millis(100))
+}
+
+/// No more calls are taken. One that was sent here by who owns its shard is sent on by its sender.
+fn not_taken(frame: &CallFrame) -> CallError {
+    match u16::try_from(frame.shard) {
+        Ok(shard) if frame.epoch > 0 => CallError::elsewhere(ShardId(shard), Epoch(frame.epoch)),
+        _ => draining(),
+    }
 }
 
 fn draining() -> CallError {

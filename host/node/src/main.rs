@@ -64,7 +64,6 @@ fn main() -> ExitCode {
         return wasmverse_daemon::fail(NAME, &problem);
     }
     wasmverse_daemon::run(NAME, &config.log.clone(), async |shutdown| {
-        config.cluster.warn_of_ignored();
         // Addresses first: a node that cannot listen must not touch the store.
         let listener = bind("node.listen", &config.node.listen).await?;
         let ops_listener = bind("node.ops_listen", &config.node.ops_listen).await?;
@@ -82,8 +81,10 @@ fn main() -> ExitCode {
         tracing::info!(id = node.id(), %address, %ops_address, types, "ready");
         readiness.set("node", Ok(()));
         watch_store(&node, &readiness, &shutdown);
+        watch_registration(&node, &readiness, &shutdown);
         let secret = secret.as_ref().map(config::Secret::expose);
-        let served = node.listen(listener, secret, shutdown.token()).await;
+        // Others still call it while its shards move away.
+        let served = node.listen(listener, secret, node.departed()).await;
         readiness.set("node", Err("stopping".to_owned()));
         served.context("failed to serve gates")?;
         node.stop().await;
@@ -110,6 +111,25 @@ fn watch_store(node: &Node, readiness: &Readiness, shutdown: &Shutdown) {
             requested.run_until_cancelled(watching).await;
         });
     }
+}
+
+/// Not ready while no other process of the cluster can see it.
+fn watch_registration(node: &Node, readiness: &Readiness, shutdown: &Shutdown) {
+    let Some(mut registration) = node.registration() else { return };
+    let (readiness, requested) = (readiness.clone(), shutdown.token());
+    shutdown.spawn(async move {
+        let watching = async {
+            loop {
+                let is_there = registration.borrow_and_update().is_some();
+                let lost = || "its registration is lost: it serves nothing until it has another";
+                readiness.set("cluster", is_there.then_some(()).ok_or_else(|| lost().to_owned()));
+                if registration.changed().await.is_err() {
+                    return;
+                }
+            }
+        };
+        requested.run_until_cancelled(watching).await;
+    });
 }
 
 async fn bind(key: &str, address: &str) -> anyhow::Result<TcpListener> {

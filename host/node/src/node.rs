@@ -1,31 +1,26 @@
 //! A node: starts, answers calls, shows what it hosts, and stops without losing anything.
 
-use std::{
-    fmt,
-    path::Path,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{fmt, path::Path, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use bytes::Bytes;
 use futures_util::{StreamExt as _, future::BoxFuture, stream};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use wasmverse_core::{
-    Call, CallError, Caller, Chain, ObjectId, Reply, RevisionNumber, ShardCount, TypeName,
-};
+use wasmverse_cluster::{Coordination, Etcd};
+use wasmverse_core::{Call, CallError, Reply, RevisionNumber, ShardCount, TypeName};
 use wasmverse_daemon::Shutdown;
 use wasmverse_engine::Engine;
 use wasmverse_router::Callee;
 use wasmverse_store::{RevisionRecord, Store};
 
 use crate::{
+    auto_load::{self, AutoLoad},
+    cluster,
     config::{self, Config, NodeConfig},
     deploy::Uploaded,
     host::Host,
     known_types::TypeEntry,
-    letter::{Letter, ReplyTo, Work},
     logs::LogHub,
     memory::Memory,
     owned::Owned,
@@ -34,13 +29,6 @@ use crate::{
     saver::Saver,
     sends, sweep,
 };
-
-/// How many objects of `auto_load` wake at once.
-const AUTO_LOAD_PARALLEL: usize = 16;
-/// Between two tries to wake one of them: at first, and at most.
-const AUTO_LOAD_PAUSE: Duration = Duration::from_millis(500);
-const AUTO_LOAD_PAUSE_MAX: Duration = Duration::from_secs(30);
-const AUTO_LOAD_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A node. Clones are one and the same.
 #[derive(Clone)]
@@ -61,7 +49,35 @@ impl Node {
     pub async fn start(config: Config, shutdown: Shutdown) -> anyhow::Result<Self> {
         let opening = config.store();
         let store = async move { wasmverse_store::open(&opening).await };
-        Self::start_with(config, store, shutdown).await
+        if config.cluster.etcd.is_empty() {
+            return Self::start_with(config, store, shutdown).await;
+        }
+        config.check_shared()?;
+        let etcd = Etcd::connect(&config.etcd()).await.context("failed to reach etcd")?;
+        Self::start_in(config, Arc::new(etcd), store, shutdown).await
+    }
+
+    /// The same as a member of the cluster that this coordination holds.
+    ///
+    /// # Errors
+    /// As [`Node::start`], and if the cluster is not one that this node can be in.
+    pub async fn start_in(
+        config: Config,
+        coordination: Arc<dyn Coordination>,
+        store: impl Future<Output = Result<Arc<dyn Store>, wasmverse_store::Error>>,
+        shutdown: Shutdown,
+    ) -> anyhow::Result<Self> {
+        let settings = cluster::settings(&config)?;
+        let secret = config.cluster.secret.as_ref().map(|secret| secret.expose().to_owned());
+        let (auto_load, results_kept) =
+            (AutoLoad::parse(&config.node.auto_load)?, config.store.results_kept);
+        let shards = ShardCount::new(config.cluster.shards).context("cluster.shards is 0")?;
+        let this = Self::make(config, store, async |_| Ok(Owned::nothing(shards))).await?;
+        this.join(coordination, settings, secret).await?;
+        this.load_cluster_types().await?;
+        this.run_in_background(auto_load, results_kept, &shutdown);
+        this.register().await;
+        Ok(this)
     }
 
     /// The same on another store than the configuration names. It is opened once the rest of the
@@ -74,19 +90,31 @@ impl Node {
         store: impl Future<Output = Result<Arc<dyn Store>, wasmverse_store::Error>>,
         shutdown: Shutdown,
     ) -> anyhow::Result<Self> {
+        let (auto_load, results_kept) =
+            (AutoLoad::parse(&config.node.auto_load)?, config.store.results_kept);
+        let shards = ShardCount::new(config.cluster.shards).context("cluster.shards is 0")?;
+        let id = config.node.id().to_owned();
+        let claim = async move |store: Arc<dyn Store>| Owned::claim(&*store, &id, shards).await;
+        let this = Self::make(config, store, claim).await?;
+        this.load_types().await?;
+        this.run_in_background(auto_load, results_kept, &shutdown);
+        Ok(this)
+    }
+
+    async fn make(
+        config: Config,
+        store: impl Future<Output = Result<Arc<dyn Store>, wasmverse_store::Error>>,
+        claim: impl AsyncFnOnce(Arc<dyn Store>) -> Result<Owned, wasmverse_store::Error>,
+    ) -> anyhow::Result<Self> {
         let Config { node, cluster, store: kept, .. } = config;
         let shards = ShardCount::new(cluster.shards).context("cluster.shards is 0")?;
-        let auto_load = objects(&node.auto_load)?;
         let engine = engine(&node, &kept.data_dir)?;
         let store = store.await.context("failed to open the store")?;
         let live_max = node.live_max.unwrap_or_else(|| config::live_max(config::max_map_count()));
         anyhow::ensure!(live_max > 0, "node.live_max is 0: no object could ever wake");
-        let owned = Owned::claim(&*store, node.id(), shards).await;
+        let owned = claim(Arc::clone(&store)).await;
         let owned = owned.context("failed to claim the shards in the store")?;
-        let this = Self(Host::new(node, shards, engine, store, owned, live_max));
-        this.load_types().await?;
-        this.run_in_background(auto_load, kept.results_kept, &shutdown);
-        Ok(this)
+        Ok(Self(Host::new(node, shards, engine, store, owned, live_max)))
     }
 
     /// As [`Callee::call`], for one that keeps the time itself and drops the future at the
@@ -164,7 +192,16 @@ impl Node {
     /// Stops: takes no more calls, lets running turns end within the drain limit, saves what is to
     /// be saved, closes the store. A second call waits for the first.
     pub async fn stop(&self) {
+        self.hand_over_all().await;
+        self.0.departed.cancel();
         sweep::stop(&self.0).await;
+        self.leave_cluster().await;
+    }
+
+    /// Cancelled once the node, being stopped, has nothing to hand over any more: until then it
+    /// listens.
+    pub fn departed(&self) -> CancellationToken {
+        self.0.departed.clone()
     }
 
     /// How many objects could not be saved when it stopped: what they did since they were last
@@ -182,6 +219,13 @@ impl Node {
         let host = &self.0;
         let records =
             host.store.active_revisions().await.context("failed to read the active types")?;
+        self.load(records).await;
+        Ok(())
+    }
+
+    /// Loads revisions and makes them the active ones on this node.
+    pub(crate) async fn load(&self, records: Vec<RevisionRecord>) {
+        let host = &self.0;
         let all = records.into_iter().map(|record| async move {
             let (type_name, number) = (record.type_name.clone(), record.number);
             match host.load(record).await {
@@ -194,15 +238,9 @@ impl Node {
         });
         // The engine bounds how many compile at once.
         stream::iter(all).buffer_unordered(64).collect::<()>().await;
-        Ok(())
     }
 
-    fn run_in_background(
-        &self,
-        auto_load: Vec<ObjectId>,
-        results_kept: Duration,
-        shutdown: &Shutdown,
-    ) {
+    fn run_in_background(&self, auto_load: AutoLoad, results_kept: Duration, shutdown: &Shutdown) {
         let host = &self.0;
         let end = &host.background_end;
         host.background.spawn(Saver::tick(host.clone(), end.clone()));
@@ -212,7 +250,7 @@ impl Node {
         host.background.spawn(reminders::run(host.clone(), end.clone()));
         host.background.spawn(results::forget(host.clone(), results_kept, end.clone()));
         host.background.spawn(Memory::relieve(host.clone(), end.clone()));
-        host.background.spawn(wake_all(host.clone(), auto_load, end.clone()));
+        host.background.spawn(auto_load::run(host.clone(), auto_load, end.clone()));
         let (this, requested) = (self.clone(), shutdown.token());
         shutdown.spawn(async move {
             tokio::select! {
@@ -234,13 +272,6 @@ impl Callee for Node {
     }
 }
 
-fn objects(texts: &[String]) -> anyhow::Result<Vec<ObjectId>> {
-    texts
-        .iter()
-        .map(|text| text.parse().with_context(|| format!("node.auto_load names `{text}`")))
-        .collect()
-}
-
 fn engine(config: &NodeConfig, data_dir: &Path) -> anyhow::Result<Engine> {
     let defaults = wasmverse_engine::Config::default();
     // wasmtime wants it absolute.
@@ -257,43 +288,6 @@ fn engine(config: &NodeConfig, data_dir: &Path) -> anyhow::Result<Engine> {
         ..defaults
     };
     Ok(Engine::new(engine)?)
-}
-
-/// Wakes the objects of `auto_load`; one that fails is tried again, and stops nobody.
-async fn wake_all(host: Arc<Host>, objects: Vec<ObjectId>, end: CancellationToken) {
-    let all = objects.into_iter().map(|object| {
-        let host = host.clone();
-        async move {
-            let mut pause = AUTO_LOAD_PAUSE;
-            while let Err(error) = wake(&host, &object).await {
-                tracing::warn!(%object, %error, "failed to wake an object of node.auto_load");
-                tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(AUTO_LOAD_PAUSE_MAX);
-            }
-        }
-    });
-    let all = stream::iter(all).buffer_unordered(AUTO_LOAD_PARALLEL).collect::<()>();
-    end.run_until_cancelled(all).await;
-}
-
-async fn wake(host: &Arc<Host>, object: &ObjectId) -> Result<(), CallError> {
-    let (reply, answer) = oneshot::channel();
-    let arrived = Instant::now();
-    let letter = Letter {
-        work: Work::Wake,
-        caller: Caller::Platform,
-        chain: Chain::default(),
-        deadline: arrived + AUTO_LOAD_TIMEOUT,
-        traceparent: None,
-        reply: ReplyTo::Caller(reply),
-        arrived,
-        charge: None,
-    };
-    host.wake(object, letter)?;
-    match answer.await {
-        Ok(answer) => answer.map(|_| ()),
-        Err(_) => Err(crate::letter::stopping()),
-    }
 }
 
 #[cfg(test)]

@@ -46,9 +46,9 @@ impl Outbound for Outgoing {
             Action::Invoke(invocation) if invocation.key.is_some() => {
                 // A derived key says nothing of how its object takes it.
                 let is_sure = host.is_durable(call.object.type_name());
-                until_answered(call, is_sure, move |call| host.call_untimed(call))
+                until_answered(call, is_sure, move |call| host.bring(call))
             }
-            _ => host.call_untimed(call),
+            _ => host.bring(call),
         }
     }
 

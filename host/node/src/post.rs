@@ -11,8 +11,8 @@ use futures_util::{
 };
 use tokio::sync::oneshot;
 use wasmverse_core::{
-    Action, Call, CallError, Caller, Durability, ErrorKind, ObjectId, Placement, Reply, ShardId,
-    TypeName,
+    Action, Call, CallError, Caller, Durability, ErrorKind, ON_CLIENT_GONE, ObjectId, Placement,
+    Reply, ShardId, TypeName,
 };
 
 use crate::{
@@ -23,6 +23,7 @@ use crate::{
     host::{Door, Host, paused},
     known_types::Revision,
     letter::{self, Admitted, Answer, Letter, ReplyTo, Work},
+    shards::Met,
 };
 
 /// When to try again at an object whose mailbox is full.
@@ -66,7 +67,7 @@ impl Host {
         let (reply, answer) = oneshot::channel();
         match self.accept(call, ReplyTo::Caller(reply)) {
             Ok(()) => Ok(answer),
-            Err(error) => {
+            Err((_, error)) => {
                 self.metrics.refused(&error);
                 Err(error)
             }
@@ -78,18 +79,27 @@ impl Host {
         if let (Action::ClientsGone(clients), Caller::Platform) = (&call.action, &call.caller) {
             return self.clients_gone(call.object, clients.clone());
         }
+        let again = self.joined().map(|_| call.clone());
         let object = call.object.clone();
-        if let Err(error) = self.accept(call, ReplyTo::Nobody) {
-            ReplyTo::Nobody.answer(&self.metrics, &object, Err(error));
+        match (self.accept(call, ReplyTo::Nobody), again) {
+            (Ok(()), _) => {}
+            (Err((_, error)), Some(call)) if error.as_elsewhere().is_some() => {
+                self.send_elsewhere(call);
+            }
+            (Err((_, error)), _) => ReplyTo::Nobody.answer(&self.metrics, &object, Err(error)),
         }
     }
 
-    /// Puts a call into its object's mailbox.
-    fn accept(self: &Arc<Self>, call: Call, reply: ReplyTo) -> Result<(), CallError> {
-        let now = Instant::now();
-        self.admit(&call, now).map_err(|error| error.about(&call.object))?;
-        let (object, letter) = Letter::new(call, now, reply);
-        self.deliver(&object, letter)
+    /// Puts a call into its object's mailbox, or has it wait while the object's shard moves.
+    fn accept(self: &Arc<Self>, call: Call, reply: ReplyTo) -> Result<(), (ReplyTo, CallError)> {
+        if let Err(error) = self.admit(&call, Instant::now()) {
+            return Err((reply, error.about(&call.object)));
+        }
+        match self.shards.place(&call.object) {
+            Ok(Placement::Shard(shard)) => self.meet(shard, call, reply),
+            Ok(Placement::Node(_)) => self.put_in(call, reply, None),
+            Err(error) => Err((reply, CallError::from(error).about(&call.object))),
+        }
     }
 
     /// Puts a letter into its object's mailbox, if the object may be asked for that.
@@ -97,25 +107,45 @@ impl Host {
         self: &Arc<Self>,
         object: &ObjectId,
         mut letter: Letter,
-    ) -> Result<(), CallError> {
+    ) -> Result<(), (ReplyTo, CallError)> {
+        let revision = match self.let_pass(object, &mut letter) {
+            Ok(revision) => revision,
+            Err(error) => return Err((letter.reply, error.about(object))),
+        };
+        let pushed = self.push(object, letter, revision.as_deref());
+        pushed.map_err(|(reply, error)| (reply, error.about(object)))
+    }
+
+    /// Whether an object may be asked for what a letter asks for, and by which revision; and whether
+    /// there is room for it.
+    fn let_pass(
+        &self,
+        object: &ObjectId,
+        letter: &mut Letter,
+    ) -> Result<Option<Arc<Revision>>, CallError> {
         let revision = self.types.get(object.type_name());
         let revision = match letter.work {
             // What cannot be called can be deleted.
             Work::Delete => revision.ok(),
-            Work::Invoke(..) | Work::Create | Work::Wake => {
-                Some(revision.map_err(|error| error.about(object))?)
-            }
+            Work::Invoke(..) | Work::Create | Work::Wake => Some(revision?),
         };
         if let (Work::Invoke(asked, admitted, _), Some(revision)) = (&mut letter.work, &revision) {
             match revision.spec().admit(asked, &letter.caller) {
-                Ok(method) => *admitted = Some(Admitted { by: revision.number, method }),
+                Ok(method) => {
+                    *admitted = Some(Admitted { by: revision.number, method });
+                    if let Caller::Client(Some(client)) = &letter.caller
+                        && revision.spec().methods.contains_key(ON_CLIENT_GONE)
+                    {
+                        self.callers.note(client, object);
+                    }
+                }
                 // Its object may run another revision, which then decides.
                 Err(_) if self.may_run_another(object, revision) => {}
-                Err(error) => return Err(error.about(object)),
+                Err(error) => return Err(error),
             }
         }
-        letter.charge = Some(self.charge(letter.bytes()).map_err(|error| error.about(object))?);
-        self.push(object, letter, revision.as_deref()).map_err(|error| error.about(object))
+        letter.charge = Some(self.charge(letter.bytes())?);
+        Ok(revision)
     }
 
     /// Puts a letter of the node's own into a mailbox.
@@ -125,7 +155,7 @@ impl Host {
         letter: Letter,
     ) -> Result<(), CallError> {
         let revision = self.types.get(object.type_name())?;
-        self.push(object, letter, Some(&revision))
+        self.push(object, letter, Some(&revision)).map_err(|(_, error)| error)
     }
 
     fn push(
@@ -133,30 +163,34 @@ impl Host {
         object: &ObjectId,
         mut letter: Letter,
         revision: Option<&Revision>,
-    ) -> Result<(), CallError> {
+    ) -> Result<(), (ReplyTo, CallError)> {
         let durability = revision.map(|revision| revision.spec().durability);
         let length_max =
             revision.map_or(MAILBOX_LENGTH, |revision| revision.spec().limits.mailbox_length);
         loop {
-            let entry = self.directory.find(object, |object| self.place(object, durability))?;
+            let found = self.directory.find(object, |object| self.place(object, durability));
+            let entry = match found {
+                Ok(entry) => entry,
+                Err(error) => return Err((letter.reply, error)),
+            };
             let start =
                 || self.activations.spawn(Activation::new(self, &entry).run()).abort_handle();
             letter = match entry.push(letter, length_max, start) {
                 Pushed::Queued => return Ok(()),
                 Pushed::Removed(letter) => letter,
                 Pushed::Full(letter) if self.clear(&entry) => letter,
-                Pushed::Full(_) => {
+                Pushed::Full(letter) => {
                     let message = format!("{length_max} calls wait for it already");
                     let error = CallError::new(ErrorKind::Overloaded, message);
-                    return Err(error.retry_after(FULL_RETRY_AFTER));
+                    return Err((letter.reply, error.retry_after(FULL_RETRY_AFTER)));
                 }
-                Pushed::Paused(pause) => return Err(paused(pause)),
+                Pushed::Paused(pause, letter) => return Err((letter.reply, paused(pause))),
             };
         }
     }
 
     /// Room for what a letter carries.
-    fn charge(&self, bytes: usize) -> Result<Charge, CallError> {
+    pub(crate) fn charge(&self, bytes: usize) -> Result<Charge, CallError> {
         let charge = self.queued.charge(bytes);
         let charge = charge.or_else(|| {
             self.clear_all();
@@ -199,10 +233,14 @@ impl Host {
             // which clients are gone.
             let inner = matches!(call.caller, Caller::Object(_) | Caller::Platform);
             if door == Door::Closed as u8 || !inner {
-                return Err(letter::stopping());
+                return Err(match (self.joined(), self.shard_of(&call.object)) {
+                    // Another node has it, or will.
+                    (Some(_), Some(shard)) => CallError::elsewhere(shard, self.epoch(shard)),
+                    _ => letter::stopping(),
+                });
             }
         }
-        self.check_owner()?;
+        self.check_owner(&call.object)?;
         if call.deadline <= now {
             return Err(letter::too_late());
         }
@@ -261,7 +299,20 @@ impl Host {
     }
 
     async fn look(&self, call: &Call) -> Result<bool, CallError> {
-        self.check_owner()?;
+        self.check_owner(&call.object)?;
+        let _inside = match self.shard_of(&call.object) {
+            Some(shard) => match self.owned.shards.meet(shard, &call.chain) {
+                Met::In(pass) => {
+                    self.owned.shards.count(shard, call);
+                    Some(pass)
+                }
+                Met::Waits => {
+                    return Err(CallError::elsewhere(shard, self.owned.shards.epoch(shard)));
+                }
+                Met::Away(error) => return Err(error),
+            },
+            None => None,
+        };
         let revision = self.types.get(call.object.type_name())?;
         let durability = revision.spec().durability;
         self.place(&call.object, Some(durability))?;

@@ -60,12 +60,22 @@ impl Reminders {
     }
 
     /// Reminders of an object were changed, and it is committed.
-    pub(crate) fn changed(&self, clock: &Clock, object: &ObjectId, changes: ReminderChanges) {
+    pub(crate) fn changed(
+        &self,
+        clock: &Clock,
+        object: &ObjectId,
+        changes: ReminderChanges,
+        is_ours: impl Fn(&ObjectId) -> bool,
+    ) {
         if changes.is_empty() {
             return;
         }
         let now = clock.now_micros();
         let mut queue = self.queue.lock();
+        if !is_ours(object) {
+            // Its next owner reads them; what is here would be old when the object comes back.
+            return;
+        }
         for (name, change) in changes {
             match change {
                 None => queue.cancel(object, &name),
@@ -84,6 +94,17 @@ impl Reminders {
         }
         drop(queue);
         self.changed.notify_one();
+    }
+
+    /// There are reminders in the store that nobody here knows of.
+    pub(crate) fn read_again(&self) {
+        self.queue.lock().read_again();
+        self.changed.notify_one();
+    }
+
+    /// Forgets the reminders of objects that are another node's.
+    pub(crate) fn keep_only(&self, is_ours: impl Fn(&ObjectId) -> bool) {
+        self.queue.lock().keep_only(is_ours);
     }
 
     /// Nobody knows whether a commit of reminders was done.
@@ -139,7 +160,9 @@ async fn fire_all(host: Arc<Host>) {
             Some(page) = reading.next() => {
                 let mut queue = reminders.queue.lock();
                 match page {
-                    Some(page) => queue.page(page, host.clock.now_micros()),
+                    Some(page) => {
+                        queue.page(page, host.clock.now_micros(), |object| host.is_at_work(object));
+                    }
                     None => queue.no_page(),
                 }
             }
@@ -260,6 +283,7 @@ impl Host {
             key: None,
             read_only: false,
         };
+        let pass = self.pass_of(&reminder.object)?;
         let (reply, answer) = oneshot::channel();
         let arrived = Instant::now();
         let letter = Letter {
@@ -271,8 +295,9 @@ impl Host {
             reply: ReplyTo::Caller(reply),
             arrived,
             charge: None,
+            pass,
         };
-        self.deliver(&reminder.object, letter)?;
+        self.deliver(&reminder.object, letter).map_err(|(_, error)| error)?;
         answer.await.unwrap_or_else(|_| Err(stopping()))
     }
 

@@ -243,7 +243,7 @@ impl Saver {
                 Err(_) => host.metrics.saves_failed.increment(1),
             }
             if let Err(error) = &answer {
-                host.note_fence(error);
+                host.note_fence(error, job.commit.shard, job.commit.epoch);
             }
             self.settle(&job, answer);
         }

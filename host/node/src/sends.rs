@@ -50,15 +50,39 @@ impl Sends {
     }
 
     /// Sends were committed.
-    pub(crate) fn committed(&self, sends: impl IntoIterator<Item = Pending>) {
-        self.outbox.lock().committed(sends);
+    pub(crate) fn committed(
+        &self,
+        sends: impl IntoIterator<Item = Pending>,
+        is_ours: impl Fn() -> bool,
+    ) {
+        let mut outbox = self.outbox.lock();
+        if !is_ours() {
+            // The next owner of their sender reads them.
+            return;
+        }
+        outbox.committed(sends);
+        drop(outbox);
         self.changed.notify_one();
     }
 
     /// There are sends in the store that nobody here knows of.
     pub(crate) fn read_again(&self) {
-        self.outbox.lock().read_again();
+        self.opening(|| ());
+    }
+
+    /// The same for senders that come to work here as `open` says: what they send from then on waits
+    /// until all that they have sent before is read.
+    pub(crate) fn opening(&self, open: impl FnOnce()) {
+        let mut outbox = self.outbox.lock();
+        outbox.read_again();
+        open();
+        drop(outbox);
         self.changed.notify_one();
+    }
+
+    /// Forgets what objects of other shards send.
+    pub(crate) fn keep_only(&self, is_ours: impl Fn(ShardId) -> bool) {
+        self.outbox.lock().keep_only(is_ours);
     }
 
     /// Nobody knows whether a commit of sends was done.
@@ -101,10 +125,14 @@ async fn deliver_all(host: Arc<Host>) {
             Some((send, tried)) = under_way.next() => {
                 sends.outbox.lock().ended(&send, tried, Instant::now());
             }
-            Some(page) = reading.next() => match page {
-                Some(page) => sends.outbox.lock().page(page),
-                None => sends.outbox.lock().no_page(),
-            },
+            Some(page) = reading.next() => {
+                let mut outbox = sends.outbox.lock();
+                match page {
+                    // Under the lock: what is another's by now is not put in after it was taken out.
+                    Some(page) => outbox.page(page, |shard| host.owned.shards.is_open(shard)),
+                    None => outbox.no_page(),
+                }
+            }
             Some(()) = settling.next() => sends.outbox.lock().read_again(),
             () = sends.changed.notified() => {}
             () = until(next_try) => {}
@@ -139,7 +167,7 @@ fn pending(stored: StoredSend) -> Pending {
 
 /// One try. Given up if it was tried often enough.
 async fn deliver(host: &Arc<Host>, send: Pending) -> (Pending, Tried) {
-    let error = match host.call_untimed(call_of(&send)).await {
+    let error = match host.bring(call_of(&send)).await {
         // The target's own commit took it out of the outbox.
         Ok(Reply::Done) => return (send, Tried::Gone),
         // The target is not durable: it may have been run before, too.

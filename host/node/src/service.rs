@@ -2,6 +2,7 @@
 //! letters and reminders.
 
 mod dead_letters;
+mod hand_over;
 mod upload;
 
 use std::{pin::Pin, time::Duration};
@@ -22,7 +23,10 @@ use wasmverse_proto::{
     },
     convert::{error_to_status, ref_to_object},
     gate::{ListObjectsRequest, ListObjectsResponse, ObjectInfo, ObjectRef},
-    node::{CallFrame, Frames, ReplyFrame, node_service_server::NodeService},
+    node::{
+        AdoptTypeRequest, AdoptTypeResponse, CallFrame, Frames, HandOverAnswer, HandOverPart,
+        PrepareTypeRequest, PrepareTypeResponse, ReplyFrame, node_service_server::NodeService,
+    },
 };
 
 use crate::{
@@ -50,19 +54,19 @@ impl Node {
         secret: Option<&str>,
         shutdown: CancellationToken,
     ) -> anyhow::Result<()> {
+        let _listening = self.0.listening.token();
         let ending = Ending { drain: shutdown, cut: CancellationToken::new() };
         let identity = Identity {
             id: self.id().to_owned(),
             incarnation: format!("{:016x}", rand::random::<u64>()),
-            // The store tells no cluster id yet.
-            cluster: String::new(),
+            cluster: self.cluster_id(),
             shards: self.shards(),
         };
         let callee = std::sync::Arc::new(self.clone());
         let up = self.0.metrics.links.clone();
         let links = Links::new(
             callee,
-            self.0.gates.clone(),
+            (self.0.gates.clone(), Some(self.0.owned.shards.clone())),
             identity,
             Bounds::default(),
             ending.clone(),
@@ -110,6 +114,7 @@ impl NodeService for Service {
     type WatchTypesStream = Answers<ListTypesResponse>;
     type RolloutStream = Answers<RolloutProgress>;
     type TailLogsStream = Answers<LogLine>;
+    type HandOverStream = Answers<HandOverAnswer>;
 
     async fn link(
         &self,
@@ -282,6 +287,34 @@ impl NodeService for Service {
         request: Request<ListRemindersRequest>,
     ) -> Result<Response<ListRemindersResponse>, Status> {
         self.reminders(request.get_ref()).await.map(Response::new)
+    }
+
+    async fn hand_over(
+        &self,
+        request: Request<Streaming<HandOverPart>>,
+    ) -> Result<Response<Self::HandOverStream>, Status> {
+        self.take_over(request.into_inner()).await
+    }
+
+    async fn prepare_type(
+        &self,
+        request: Request<PrepareTypeRequest>,
+    ) -> Result<Response<PrepareTypeResponse>, Status> {
+        let asked = request.into_inner();
+        let type_name = required_type(&asked.r#type)?;
+        let prepared =
+            self.node.0.prepare(&type_name, RevisionNumber(asked.revision), &asked.digest);
+        prepared.await.map_err(|error| error_to_status(&error))?;
+        Ok(Response::new(PrepareTypeResponse {}))
+    }
+
+    async fn adopt_type(
+        &self,
+        request: Request<AdoptTypeRequest>,
+    ) -> Result<Response<AdoptTypeResponse>, Status> {
+        let type_name = required_type(&request.get_ref().r#type)?;
+        self.node.0.types.until_adopted(&type_name, request.get_ref().version).await;
+        Ok(Response::new(AdoptTypeResponse {}))
     }
 }
 

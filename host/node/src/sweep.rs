@@ -38,8 +38,10 @@ pub(crate) async fn sweep(host: Arc<Host>, end: CancellationToken) {
 }
 
 fn sweep_once(host: &Arc<Host>, now: Instant) {
-    for (object, clients) in host.gates.sweep(now) {
-        host.clients_gone(object, clients);
+    let (gates, gone) = host.gates.sweep(now, |gate| host.is_gate_no_more(gate));
+    let called = gates.iter().flat_map(|gate| host.callers.take(gate));
+    for (object, clients) in gone.into_iter().chain(called) {
+        host.tell_gone(object, clients);
     }
     let idle = host.config.idle;
     let (mut sleepy, mut forgotten, mut known) = (Vec::new(), Vec::new(), 0);

@@ -9,13 +9,18 @@ use wasmverse_core::{Durability, State};
 use wasmverse_engine::Leaving;
 
 use super::{Activation, Awake};
-use crate::{entry::Nap, known_types::Revision, letter};
+use crate::{
+    entry::{Entry, Nap},
+    host::Host,
+    known_types::Revision,
+    letter,
+};
 
 /// One that could not sleep is not asked again for so long.
 const RESTLESS: Duration = Duration::from_secs(5);
 /// At the end of the process a save that failed is tried again so often, with a pause between.
-const LAST_SAVES: usize = 5;
-const LAST_SAVE_PAUSE: Duration = Duration::from_millis(200);
+pub(super) const LAST_SAVES: usize = 5;
+pub(super) const LAST_SAVE_PAUSE: Duration = Duration::from_millis(200);
 
 impl Activation {
     /// Sleeps, unless that would lose something or somebody calls meanwhile.
@@ -65,7 +70,7 @@ impl Activation {
         }
         let state = snapshot.map_err(|error| error.to_string())?;
         if why == Leaving::Evicted {
-            self.nap_by_force(Some((state, revision)));
+            self.host.nap(&self.entry, Some((state, revision)));
             return Ok(());
         }
         // Under one lock: whoever comes upon the place shall find who sleeps there.
@@ -74,24 +79,6 @@ impl Activation {
         let place = place.ok_or("there is no room for sleeping objects")?;
         inner.nap = Some(Nap { state: Some((state, revision)), place });
         Ok(())
-    }
-
-    /// Keeps in memory what is nowhere else, and forgets others for it if there is no room.
-    pub(super) fn nap_by_force(&self, state: Option<(State, Arc<Revision>)>) {
-        let bytes = state.as_ref().map_or(0, |(state, _)| state.data.len());
-        let host = &self.host;
-        let mut room = host.asleep.fits(bytes);
-        while room {
-            {
-                let mut inner = self.entry.lock();
-                if let Some(place) = host.asleep.place(&self.entry, bytes) {
-                    inner.nap = Some(Nap { state, place });
-                    return;
-                }
-            }
-            room = host.asleep.make_room(&host.directory, &host.metrics);
-        }
-        self.entry.lock().exists = false;
     }
 
     /// A sleeper that did not wake sleeps on: its place may have been taken meanwhile.
@@ -136,5 +123,24 @@ impl Activation {
         let mut inner = self.entry.lock();
         inner.revision = None;
         inner.dirty = false;
+    }
+}
+
+impl Host {
+    /// Keeps in memory what is nowhere else, and forgets others for it if there is no room.
+    pub(crate) fn nap(&self, entry: &Arc<Entry>, state: Option<(State, Arc<Revision>)>) {
+        let bytes = state.as_ref().map_or(0, |(state, _)| state.data.len());
+        let mut room = self.asleep.fits(bytes);
+        while room {
+            {
+                let mut inner = entry.lock();
+                if let Some(place) = self.asleep.place(entry, bytes) {
+                    inner.nap = Some(Nap { state, place });
+                    return;
+                }
+            }
+            room = self.asleep.make_room(&self.directory, &self.metrics);
+        }
+        entry.lock().exists = false;
     }
 }

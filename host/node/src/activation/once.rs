@@ -159,10 +159,11 @@ impl Activation {
         } else {
             if let (Once::Firing(firing), true) = (once, outcome.is_once) {
                 let next = (Arc::clone(&firing.name), firing.next.clone());
-                reminders.changed(&self.host.clock, &object, ReminderChanges::from([next]));
+                let next = ReminderChanges::from([next]);
+                reminders.changed(&self.host.clock, &object, next, |it| self.host.is_at_work(it));
             }
             let changes = std::mem::take(&mut outcome.effects.reminders);
-            reminders.changed(&self.host.clock, &object, changes);
+            reminders.changed(&self.host.clock, &object, changes, |it| self.host.is_at_work(it));
         }
         if !is_durable || outcome.effects.sends.is_empty() {
             return;
@@ -177,7 +178,7 @@ impl Activation {
             method: send.method,
             payload: send.payload,
         });
-        self.host.sends.committed(pending);
+        self.host.sends.committed(pending, || self.host.owned.shards.is_open(shard));
     }
 }
 

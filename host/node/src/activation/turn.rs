@@ -33,6 +33,10 @@ impl Activation {
         if letter.deadline <= began {
             return self.answer(letter.reply, Err(letter::too_late()));
         }
+        // A node that was asleep itself may be the owner no more.
+        if let Err(error) = self.host.check_owner(self.object()) {
+            return self.answer(letter.reply, Err(error));
+        }
         let read_only = match self.reads_only(&mut letter.work, &letter.caller) {
             Ok(read_only) => read_only,
             Err(error) => return self.answer(letter.reply, Err(error)),
@@ -173,7 +177,7 @@ impl Activation {
         self.host.metrics.sends.increment(effects.sends.len() as u64);
         let deadline = Instant::now() + SEND_TIMEOUT;
         for send in effects.sends {
-            self.host.send(Call {
+            self.host.bring_one_way(Call {
                 object: send.to,
                 action: Action::Invoke(Invocation {
                     method: send.method,

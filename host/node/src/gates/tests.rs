@@ -109,10 +109,10 @@ fn pushes_wait_for_a_gate_that_is_away_and_then_its_clients_are_gone() {
     let gates = Gates::new(WINDOW);
     drop(gates.attach("a:1", "1", None));
     assert_eq!(gates.push(&from(), &push(&["a:1/x"], 1)), (0, Vec::new()));
-    assert_eq!(gates.sweep(Instant::now()), []);
+    assert_eq!(gates.sweep(Instant::now(), |_| false).1, []);
     let later = Instant::now() + WINDOW;
-    assert_eq!(gates.sweep(later), [(from(), vec!["a:1/x".into()])]);
-    assert_eq!(gates.sweep(later), []);
+    assert_eq!(gates.sweep(later, |_| false).1, [(from(), vec!["a:1/x".into()])]);
+    assert_eq!(gates.sweep(later, |_| false).1, []);
 }
 
 #[test]
@@ -156,7 +156,7 @@ fn a_gate_that_was_given_up_on_hears_that_it_missed_something_and_then_what_is_n
     gates.push(&from(), &push(&["a:1/x"], 1));
     gates.push(&from(), &push(&["a:1/x"], 1));
     drop(line);
-    gates.sweep(Instant::now() + WINDOW);
+    gates.sweep(Instant::now() + WINDOW, |_| false);
     let again = gates.attach("a:1", "1", Some(2));
     gates.push(&from(), &push(&["a:1/x"], 1));
     let told = taken(&again);
@@ -184,4 +184,23 @@ fn a_gate_that_acknowledges_nothing_is_told_once_that_it_lost_something() {
     assert_eq!(lost, 1);
     line.acknowledge(u64::MAX);
     assert_eq!(taken(&line).into_iter().filter(|(.., lost)| *lost).count(), 1);
+}
+
+#[test]
+fn in_a_cluster_a_gate_is_given_up_only_if_it_is_no_more() {
+    let gates = Gates::new(WINDOW);
+    gates.ask();
+    drop(gates.attach("a:1", "1", None));
+    let now = Instant::now();
+    // Its way to this node is cut: its clients are where they were.
+    for later in [WINDOW, 10 * WINDOW] {
+        assert_eq!(gates.sweep(now + later, |_| false), (Vec::new(), Vec::new()));
+        assert_eq!(gates.push(&from(), &push(&["a:1/x"], 1)).1, Vec::<Arc<str>>::new());
+    }
+    let gone_at = now + 20 * WINDOW;
+    for waited in [gone_at, gone_at + WINDOW / 2] {
+        assert_eq!(gates.sweep(waited, |_| true), (Vec::new(), Vec::new()));
+    }
+    let (addresses, pushed) = gates.sweep(gone_at + WINDOW, |_| true);
+    assert_eq!((addresses, pushed.len()), (vec!["a:1".into()], 2));
 }

@@ -12,22 +12,27 @@ use std::{
 };
 
 use fnv::FnvHashMap;
-use futures_util::{Stream, StreamExt as _, future::AbortHandle, stream::FuturesUnordered};
+use futures_util::{
+    FutureExt as _, Stream, StreamExt as _, future::AbortHandle, stream::FuturesUnordered,
+};
 use metrics::Gauge;
 use tokio::time::{Sleep, sleep};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 use tonic::Status;
-use wasmverse_core::{CallError, Reply};
+use wasmverse_core::{CallError, Reply, ShardId};
 use wasmverse_proto::{
-    convert::{agree, error_to_status, frame_to_call, reply_to_frame},
+    convert::{agree, elsewhere_to_frame, error_to_status, frame_to_call, reply_to_frame},
     node::{CallFrame, Frame, Frames, Hello, NoMoreCalls, PushFrame, frame::Frame as Kind},
 };
 use wasmverse_router::Callee;
 
-use crate::gates::{Gates, Line};
+use crate::{
+    gates::{Gates, Line},
+    shards::Shards,
+};
 
 use super::{
-    Bounds, Ending, draining, overloaded, passable,
+    Bounds, Ending, not_taken, overloaded, passable,
     running::{Ended, Running},
     size,
 };
@@ -50,6 +55,7 @@ const LAST_CALLS: Duration = Duration::from_secs(2);
 pub(crate) struct LinkStream<S> {
     callee: Arc<dyn Callee>,
     gates: Arc<Gates>,
+    shards: Option<Arc<Shards>>,
     /// What is pushed to the clients of the peer, if it is a gate.
     line: Option<Line>,
     hello: Hello,
@@ -97,7 +103,7 @@ enum Stage {
 impl<S: Stream<Item = Result<Frames, Status>> + Unpin> LinkStream<S> {
     pub(super) fn new(
         callee: Arc<dyn Callee>,
-        gates: Arc<Gates>,
+        (gates, shards): (Arc<Gates>, Option<Arc<Shards>>),
         hello: Hello,
         bounds: Bounds,
         ending: Ending,
@@ -107,6 +113,7 @@ impl<S: Stream<Item = Result<Frames, Status>> + Unpin> LinkStream<S> {
         Self {
             callee,
             gates,
+            shards,
             line: None,
             hello,
             bounds,
@@ -167,6 +174,7 @@ impl<S: Stream<Item = Result<Frames, Status>> + Unpin> LinkStream<S> {
                     }
                 }
                 (Some(Kind::NoMoreCalls(_)), Stage::Open) => self.calls = Calls::Over,
+                (Some(Kind::Fence(fence)), Stage::Open) => self.take_fence(fence.id),
                 (Some(Kind::PushAck(ack)), Stage::Open) => {
                     if let Some(line) = &self.line {
                         line.acknowledge(ack.id);
@@ -187,6 +195,7 @@ impl<S: Stream<Item = Result<Frames, Status>> + Unpin> LinkStream<S> {
                         | Kind::NotOwner(_)
                         | Kind::Push(_)
                         | Kind::PushAck(_)
+                        | Kind::Fence(_)
                         | Kind::NoMoreCalls(_),
                     )
                     | None,
@@ -205,7 +214,11 @@ impl<S: Stream<Item = Result<Frames, Status>> + Unpin> LinkStream<S> {
         let (id, one_way) = (frame.id, frame.one_way);
         let bytes = frame.payload.len() + frame.method.len();
         let over = matches!(self.calls, Calls::Over);
-        let call = if over { Err(draining()) } else { frame_to_call(frame, now) };
+        let call = match self.outdated(&frame) {
+            Some(error) if !one_way => Err(error),
+            _ if over => Err(not_taken(&frame)),
+            _ => frame_to_call(frame, now),
+        };
         let full = self.is_crowded() || self.running_bytes + bytes > self.bounds.bytes_max;
         match call {
             Ok(call) if one_way => self.callee.send(call),
@@ -221,6 +234,22 @@ impl<S: Stream<Item = Result<Frames, Status>> + Unpin> LinkStream<S> {
         }
     }
 
+    /// A call that was made before its shard left this node and came back: others, made later, may have
+    /// been refused meanwhile, and shall not be overtaken.
+    fn outdated(&self, frame: &CallFrame) -> Option<CallError> {
+        let shards = self.shards.as_ref().filter(|_| frame.epoch > 0)?;
+        let shard = ShardId(u16::try_from(frame.shard).ok()?);
+        let epoch = shards.epoch(shard);
+        (epoch.0 > frame.epoch).then(|| CallError::elsewhere(shard, epoch))
+    }
+
+    /// It is looked at behind the calls that came before: those that are refused at once are answered
+    /// first.
+    fn take_fence(&mut self, id: u64) {
+        let passed = std::future::ready(Ok(Reply::Done)).boxed();
+        self.running.push(Running::new(id, 0, passed).0);
+    }
+
     /// Too many calls are under way, be it for the answers that they are likely to bring.
     fn is_crowded(&self) -> bool {
         let calls = self.running.len();
@@ -230,6 +259,9 @@ impl<S: Stream<Item = Result<Frames, Status>> + Unpin> LinkStream<S> {
     }
 
     fn give_out(&mut self, id: u64, answer: Result<Reply, CallError>) {
+        if let Some(elsewhere) = answer.as_ref().err().and_then(CallError::as_elsewhere) {
+            return self.put_out(0, Kind::NotOwner(elsewhere_to_frame(id, elsewhere)));
+        }
         let answer = passable(answer);
         self.put_out(size(&answer), Kind::Reply(reply_to_frame(id, answer)));
     }
@@ -316,8 +348,13 @@ impl<S: Stream<Item = Result<Frames, Status>> + Unpin> LinkStream<S> {
             let hello = Frame { frame: Some(Kind::Hello(self.hello.clone())) };
             return Poll::Ready(Some(Ok(Frames { frames: vec![hello] })));
         }
-        if self.stage == Stage::Over || self.cut.as_mut().poll(cx).is_ready() {
+        if self.stage == Stage::Over {
             return self.end(None);
+        }
+        if self.cut.as_mut().poll(cx).is_ready() {
+            // A gate whose link ends well knows that it has missed nothing.
+            let lost = self.line.as_ref().is_some_and(|line| !line.is_flushed());
+            return self.end(lost.then(|| Status::unavailable("pushes were not taken in time")));
         }
         self.look_after_end(cx);
         if let Err(status) = self.take_in(cx) {

@@ -1,9 +1,12 @@
 //! A node whose store is in trouble, or whose objects stand in line.
 
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::{
+    sync::atomic::{AtomicBool, Ordering::SeqCst},
+    time::Instant,
+};
 
 use parking_lot::Mutex;
-use wasmverse_core::{Action, ErrorKind, Invocation, Version};
+use wasmverse_core::{Action, Caller, Chain, ErrorKind, Invocation, ObjectId, Version};
 use wasmverse_store::{Answer, Commit, Error, NewRevision, Store, StoredObject};
 
 use super::*;
@@ -73,7 +76,7 @@ impl Store for Troubled {
     }
 
     wasmverse_store::pass_on! {
-        store: result, result_keys, forget_results, sends, reminders, due, dead_letters, dead_letter, activate_revision, active_revisions, revision, component, claim, epochs, storage_get, storage_keys, storage_scan, status, dump, restore, list, close
+        store: result, result_keys, forget_results, sends, reminders, due, dead_letters, dead_letter, activate_revision, active_revisions, revision, component, claim, raise, epochs, storage_get, storage_keys, storage_scan, status, dump, restore, list, close
     }
 }
 
@@ -101,7 +104,7 @@ impl Stage {
         let shards = ShardCount::new(16).unwrap();
         let owned = Owned::claim(&*store, "n", shards).await.unwrap();
         let node = Node(Host::new(config, shards, engine, store.clone(), owned, 100));
-        node.run_in_background(Vec::new(), Duration::from_secs(3600), &Shutdown::new());
+        node.run_in_background(AutoLoad::default(), Duration::from_secs(3600), &Shutdown::new());
         Self { node, store, _data: data }
     }
 

@@ -49,7 +49,6 @@ impl Stage {
         let served =
             tasks.spawn(async move { listening.listen(listener, Some("s3cret"), token).await });
         let router = RouterConfig {
-            nodes: vec![address.clone()],
             secret: Some("s3cret".into()),
             id: "g1".into(),
             incarnation: "1".into(),
@@ -57,9 +56,10 @@ impl Stage {
             shards: ShardCount::default(),
             bounds: LinkBounds::default(),
         };
-        let router = Router::remote(
+        let router = Router::to(
             router,
-            Arc::new(crate::gates::tests::Nobody),
+            vec![address.clone()],
+            Some(Arc::new(crate::gates::tests::Nobody)),
             &tasks,
             CancellationToken::new(),
         );

@@ -1,6 +1,6 @@
 //! Pushes on their way to a gate: in order, once each, whatever becomes of the link.
 
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 
 use parking_lot::Mutex;
 use tokio_stream::StreamExt as _;
@@ -40,10 +40,11 @@ impl Audience for Ear {
     }
 }
 
-fn listen(config: RouterConfig, tasks: &TaskTracker) -> (Router, Arc<Ear>) {
+fn listen(config: RouterConfig, node: SocketAddr, tasks: &TaskTracker) -> (Router, Arc<Ear>) {
     let ear = Arc::new(Ear::default());
     let audience = Arc::<Ear>::clone(&ear);
-    (Router::remote(config, audience, tasks, CancellationToken::new()), ear)
+    let nodes = vec![node.to_string()];
+    (Router::to(config, nodes, Some(audience), tasks, CancellationToken::new()), ear)
 }
 
 fn push(node: &Running, client: &str, event: &(impl ToString + ?Sized), bytes: usize) -> usize {
@@ -64,7 +65,7 @@ async fn links_that_are_cut_lose_and_double_no_push() {
     let tasks = TaskTracker::new();
     let node = Running::start(Setup::default(), &tasks).await;
     let proxy = Proxy::start(Some(node.address), &tasks).await;
-    let (_router, ear) = listen(config(&[proxy.address]), &tasks);
+    let (_router, ear) = listen(config(), proxy.address, &tasks);
     for round in 0..10 {
         for n in 0..200 {
             push(&node, "g1/x", &(round * 200 + n), 1000);
@@ -82,7 +83,7 @@ async fn links_that_are_cut_lose_and_double_no_push() {
 async fn a_node_that_stops_brings_its_last_pushes_first() {
     let tasks = TaskTracker::new();
     let node = Running::start(Setup::default(), &tasks).await;
-    let (router, ear) = listen(config(&[node.address]), &tasks);
+    let (router, ear) = listen(config(), node.address, &tasks);
     until("linked", || router.linked().is_some()).await;
     for n in 0..2000 {
         push(&node, "g1/x", &n, 1000);
@@ -95,7 +96,7 @@ async fn a_node_that_stops_brings_its_last_pushes_first() {
 async fn an_object_hears_of_the_clients_that_its_gate_does_not_know() {
     let tasks = TaskTracker::new();
     let node = Running::start(Setup::default(), &tasks).await;
-    let (_router, _ear) = listen(config(&[node.address]), &tasks);
+    let (_router, _ear) = listen(config(), node.address, &tasks);
     push(&node, "g1/x", "e", 1);
     push(&node, "g1/gone", "e", 1);
     node.fake.arrived(1).await;
@@ -110,9 +111,9 @@ async fn an_object_hears_of_the_clients_that_its_gate_does_not_know() {
 async fn a_gate_that_reads_nothing_loses_pushes_and_others_lose_none() {
     let tasks = TaskTracker::new();
     let node = Running::start(Setup::default(), &tasks).await;
-    let (other, ear) = listen(config(&[node.address]), &tasks);
-    let nobody = RouterConfig { address: String::new(), ..config(&[node.address]) };
-    let control = router(nobody, &tasks);
+    let (other, ear) = listen(config(), node.address, &tasks);
+    let nobody = RouterConfig { address: String::new(), ..config() };
+    let control = router(nobody, &[node.address], &tasks);
     until("linked", || other.linked().is_some() && control.linked().is_some()).await;
     let hello = Hello {
         protocol: PROTOCOL,

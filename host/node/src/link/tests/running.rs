@@ -17,7 +17,10 @@ use wasmverse_proto::{
         TailLogsRequest, TypeInfo, UploadTypeRequest, UploadTypeResponse,
     },
     gate::{ListObjectsRequest, ListObjectsResponse, ObjectInfo, ObjectRef},
-    node::{CallFrame, Frames, ReplyFrame, node_service_server::NodeService},
+    node::{
+        AdoptTypeRequest, AdoptTypeResponse, CallFrame, Frames, HandOverAnswer, HandOverPart,
+        PrepareTypeRequest, PrepareTypeResponse, ReplyFrame, node_service_server::NodeService,
+    },
 };
 use wasmverse_router::{LinkBounds, Router, RouterConfig};
 
@@ -70,7 +73,7 @@ impl Running {
         };
         let links = Links::new(
             Arc::new(fake.clone()),
-            fake.gates.clone(),
+            (fake.gates.clone(), None),
             identity,
             setup.bounds,
             ending.clone(),
@@ -93,9 +96,8 @@ impl Running {
     }
 }
 
-pub(super) fn config(nodes: &[SocketAddr]) -> RouterConfig {
+pub(super) fn config() -> RouterConfig {
     RouterConfig {
-        nodes: nodes.iter().map(ToString::to_string).collect(),
         secret: None,
         id: "g1".into(),
         incarnation: "1".into(),
@@ -105,8 +107,9 @@ pub(super) fn config(nodes: &[SocketAddr]) -> RouterConfig {
     }
 }
 
-pub(super) fn router(config: RouterConfig, tasks: &TaskTracker) -> Router {
-    Router::remote(config, Arc::new(Nobody), tasks, CancellationToken::new())
+pub(super) fn router(config: RouterConfig, nodes: &[SocketAddr], tasks: &TaskTracker) -> Router {
+    let nodes = nodes.iter().map(ToString::to_string).collect();
+    Router::to(config, nodes, Some(Arc::new(Nobody)), tasks, CancellationToken::new())
 }
 
 pub(super) fn call(id: &str, method: &str, payload: impl Into<Bytes>) -> Call {
@@ -143,6 +146,7 @@ impl NodeService for Service {
     type WatchTypesStream = Answers<ListTypesResponse>;
     type RolloutStream = Answers<RolloutProgress>;
     type TailLogsStream = Answers<LogLine>;
+    type HandOverStream = Answers<HandOverAnswer>;
 
     async fn link(
         &self,
@@ -238,6 +242,27 @@ impl NodeService for Service {
         &self,
         _: Request<ListRemindersRequest>,
     ) -> Result<Response<ListRemindersResponse>, Status> {
+        Err(Status::unimplemented("not here"))
+    }
+
+    async fn hand_over(
+        &self,
+        _: Request<Streaming<HandOverPart>>,
+    ) -> Result<Response<Self::HandOverStream>, Status> {
+        Err(Status::unimplemented("not here"))
+    }
+
+    async fn prepare_type(
+        &self,
+        _: Request<PrepareTypeRequest>,
+    ) -> Result<Response<PrepareTypeResponse>, Status> {
+        Err(Status::unimplemented("not here"))
+    }
+
+    async fn adopt_type(
+        &self,
+        _: Request<AdoptTypeRequest>,
+    ) -> Result<Response<AdoptTypeResponse>, Status> {
         Err(Status::unimplemented("not here"))
     }
 }

@@ -23,7 +23,7 @@ use crate::link::Bounds;
 async fn pair() -> (Running, Router) {
     let tasks = TaskTracker::new();
     let node = Running::start(Setup::default(), &tasks).await;
-    let router = router(config(&[node.address]), &tasks);
+    let router = router(config(), &[node.address], &tasks);
     (node, router)
 }
 
@@ -150,7 +150,7 @@ async fn beyond_its_bounds_a_node_is_overloaded() {
     let tasks = TaskTracker::new();
     let bounds = Bounds { calls_max: 4, large_bytes_max: 1 << 20, ..Bounds::default() };
     let node = Running::start(Setup { bounds, ..Setup::default() }, &tasks).await;
-    let router = router(config(&[node.address]), &tasks);
+    let router = router(config(), &[node.address], &tasks);
     let held = join_all((0..4).map(|_| router.call(call("a", "gated", ""))));
     let large = router.call(call("a", "gated", vec![0; 1 << 20]));
     let (held, large) = (tasks.spawn(held), tasks.spawn(large));
@@ -174,7 +174,7 @@ async fn beyond_its_bounds_a_router_is_overloaded() {
         LinkBounds { queue_bytes_max: 2100, ..LinkBounds::default() },
     ] {
         let router =
-            router(wasmverse_router::RouterConfig { bounds, ..config(&[node.address]) }, &tasks);
+            router(wasmverse_router::RouterConfig { bounds, ..config() }, &[node.address], &tasks);
         // Nothing is written before this task yields.
         let held = [0, 1].map(|_| router.call(call("a", "echo", vec![0; 900])));
         let error = router.call(call("a", "echo", vec![0; 900])).await.unwrap_err();

@@ -24,7 +24,7 @@ fn links(fake: &Fake, bounds: Bounds) -> Links {
     let callee = Arc::new(fake.clone());
     Links::new(
         callee,
-        fake.gates.clone(),
+        (fake.gates.clone(), None),
         identity,
         bounds,
         Ending::default(),

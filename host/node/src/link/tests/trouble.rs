@@ -50,7 +50,7 @@ async fn a_link_that_is_lost_at_any_time_lies_about_no_call() {
     let tasks = TaskTracker::new();
     let node = Running::start(Setup::default(), &tasks).await;
     let proxy = Proxy::start(Some(node.address), &tasks).await;
-    let router = router(config(&[proxy.address]), &tasks);
+    let router = router(config(), &[proxy.address], &tasks);
     let mut asked = 0;
     let mut answers = Vec::new();
     for _ in 0..30 {
@@ -96,7 +96,7 @@ async fn what_was_written_to_a_lost_link_may_have_run_and_the_rest_waits_for_the
     let tasks = TaskTracker::new();
     let node = Running::start(Setup::default(), &tasks).await;
     let proxy = Proxy::start(Some(node.address), &tasks).await;
-    let router = router(config(&[proxy.address]), &tasks);
+    let router = router(config(), &[proxy.address], &tasks);
     let written = tasks.spawn(router.call(call("written", "gated", "")));
     node.fake.arrived(1).await;
     proxy.cut(None);
@@ -115,7 +115,7 @@ async fn what_was_written_to_a_lost_link_may_have_run_and_the_rest_waits_for_the
 async fn a_node_that_nobody_finds_is_unavailable_and_named() {
     let tasks = TaskTracker::new();
     let address = nobody().await;
-    let router = router(impatient(config(&[address])), &tasks);
+    let router = router(impatient(config()), &[address], &tasks);
     for size in [0, 1 << 20] {
         let began = Instant::now();
         let error = router.call(call("a", "echo", vec![0; size])).await.unwrap_err();
@@ -132,7 +132,7 @@ async fn a_node_that_nobody_finds_is_unavailable_and_named() {
 #[tokio::test]
 async fn without_any_address_calls_are_unavailable() {
     let tasks = TaskTracker::new();
-    let router = router(impatient(config(&[])), &tasks);
+    let router = router(impatient(config()), &[], &tasks);
     let error = router.call(call("a", "echo", "")).await.unwrap_err();
     assert!(is_unavailable(&error, false), "{error:?}");
     assert!(router.control().is_none());
@@ -142,7 +142,7 @@ async fn without_any_address_calls_are_unavailable() {
 async fn the_first_node_that_answers_is_taken() {
     let tasks = TaskTracker::new();
     let node = Running::start(Setup::default(), &tasks).await;
-    let router = router(config(&[nobody().await, node.address]), &tasks);
+    let router = router(config(), &[nobody().await, node.address], &tasks);
     assert!(router.call(call("a", "echo", "")).await.is_ok());
 }
 
@@ -155,8 +155,8 @@ async fn a_peer_that_accepts_and_says_nothing_is_given_up() {
         patience: Duration::from_millis(400),
         ..LinkBounds::default()
     };
-    let config = config(&[silent.local_addr().unwrap()]);
-    let router = router(RouterConfig { bounds, ..config }, &tasks);
+    let address = silent.local_addr().unwrap();
+    let router = router(RouterConfig { bounds, ..config() }, &[address], &tasks);
     let error = router.call(call("a", "echo", "")).await.unwrap_err();
     assert!(is_unavailable(&error, false), "{error:?}");
 }
@@ -166,7 +166,7 @@ async fn strangers_are_told_what_is_wrong() {
     let tasks = TaskTracker::new();
     let secret = Some("s3cret");
     let node = Running::start(Setup { secret, ..Setup::default() }, &tasks).await;
-    let good = RouterConfig { secret: secret.map(Into::into), ..config(&[node.address]) };
+    let good = RouterConfig { secret: secret.map(Into::into), ..config() };
     let few = ShardCount::new(64).unwrap();
     for (word, bad) in [
         ("secret", RouterConfig { secret: None, ..good.clone() }),
@@ -174,13 +174,13 @@ async fn strangers_are_told_what_is_wrong() {
         ("secret", RouterConfig { secret: Some("s3cretx".into()), ..good.clone() }),
         ("shards", RouterConfig { shards: few, ..good.clone() }),
     ] {
-        let router = router(impatient(bad), &tasks);
+        let router = router(impatient(bad), &[node.address], &tasks);
         let error = router.call(call("a", "echo", "")).await.unwrap_err();
         assert!(is_unavailable(&error, false), "{error:?}");
         assert!(error.message().contains(word), "{error}");
     }
     assert!(node.fake.ids().is_empty());
-    let router = router(good, &tasks);
+    let router = router(good, &[node.address], &tasks);
     for size in [0, 1 << 20] {
         assert!(router.call(call("a", "echo", vec![0; size])).await.is_ok());
     }
@@ -192,7 +192,7 @@ async fn a_node_of_another_cluster_is_not_taken_for_the_one_that_was_there() {
     let ours = Running::start(Setup::default(), &tasks).await;
     let theirs = Running::start(Setup { cluster: "d", ..Setup::default() }, &tasks).await;
     let proxy = Proxy::start(Some(ours.address), &tasks).await;
-    let router = router(impatient(config(&[proxy.address])), &tasks);
+    let router = router(impatient(config()), &[proxy.address], &tasks);
     assert!(router.call(call("a", "echo", "")).await.is_ok());
     proxy.cut(Some(theirs.address));
     until("lost", || router.linked().is_none()).await;
@@ -205,7 +205,7 @@ async fn a_node_of_another_cluster_is_not_taken_for_the_one_that_was_there() {
 async fn a_node_that_stops_answers_what_is_under_way_and_takes_no_more() {
     let tasks = TaskTracker::new();
     let node = Running::start(Setup::default(), &tasks).await;
-    let router = router(impatient(config(&[node.address])), &tasks);
+    let router = router(impatient(config()), &[node.address], &tasks);
     let small = tasks.spawn(router.call(call("a", "gated", "small")));
     let large = tasks.spawn(router.call(call("a", "gated", vec![0; 1 << 20])));
     node.fake.arrived(2).await;
@@ -229,7 +229,7 @@ async fn a_node_that_stops_answers_what_is_under_way_and_takes_no_more() {
 async fn a_node_that_restarts_loses_no_call() {
     let tasks = TaskTracker::new();
     let mut node = Running::start(Setup::default(), &tasks).await;
-    let router = router(config(&[node.address]), &tasks);
+    let router = router(config(), &[node.address], &tasks);
     let (over, made) = (CancellationToken::new(), Arc::new(AtomicUsize::new(0)));
     let callers: Vec<_> = (0..32)
         .map(|_| {
@@ -265,7 +265,7 @@ async fn a_node_that_restarts_loses_no_call() {
 async fn a_peer_that_does_not_know_how_nodes_end_holds_up_no_end() {
     let tasks = TaskTracker::new();
     let node = Running::start(Setup::default(), &tasks).await;
-    let router = router(config(&[node.address]), &tasks);
+    let router = router(config(), &[node.address], &tasks);
     until("linked", || router.linked().is_some()).await;
     let hello = Hello { protocol: PROTOCOL, shards: 8192, ..Hello::default() };
     let first = Frames { frames: vec![Frame { frame: Some(Kind::Hello(hello)) }] };
@@ -285,7 +285,7 @@ async fn a_node_that_drains_for_too_long_cuts_its_links() {
     let tasks = TaskTracker::new();
     let drain = Duration::from_millis(100);
     let node = Running::start(Setup { drain, ..Setup::default() }, &tasks).await;
-    let router = router(config(&[node.address]), &tasks);
+    let router = router(config(), &[node.address], &tasks);
     let small = tasks.spawn(router.call(call("a", "gated", "")));
     let large = tasks.spawn(router.call(call("a", "gated", vec![0; 1 << 20])));
     node.fake.arrived(2).await;
@@ -301,9 +301,10 @@ async fn a_router_that_ends_answers_all_who_wait() {
     let tasks = TaskTracker::new();
     let node = Running::start(Setup::default(), &tasks).await;
     let (own, shutdown) = (TaskTracker::new(), tokio_util::sync::CancellationToken::new());
-    let router = wasmverse_router::Router::remote(
-        config(&[node.address]),
-        Arc::new(crate::gates::tests::Nobody),
+    let router = wasmverse_router::Router::to(
+        config(),
+        vec![node.address.to_string()],
+        Some(Arc::new(crate::gates::tests::Nobody)),
         &own,
         shutdown.clone(),
     );
