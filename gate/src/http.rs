@@ -2,6 +2,7 @@
 
 mod admin;
 mod body;
+mod cluster;
 mod dead_letters;
 mod error;
 mod events;
@@ -67,6 +68,11 @@ pub(crate) fn routes(desk: &Arc<Desk>, cors_origins: &[String]) -> anyhow::Resul
         .route("/v1/admin/dead-letters/{number}", get(dead_letters::get).delete(dead_letters::drop))
         .route("/v1/admin/dead-letters/{number}/retry", post(dead_letters::retry))
         .route("/v1/admin/objects/{type}/{id}/reminders", get(dead_letters::reminders))
+        .route("/v1/admin/cluster", get(cluster::status))
+        .route("/v1/admin/shards", get(cluster::shards))
+        .route("/v1/admin/shards/{number}/move", post(cluster::move_shard))
+        .route("/v1/admin/shards/{number}/pin", post(cluster::pin).delete(cluster::unpin))
+        .route("/v1/admin/nodes/{id}/drain", post(cluster::drain))
         .method_not_allowed_fallback(no_method)
         .route_layer(from_fn_with_state(Arc::clone(desk), admin::guard));
     let worth_it = SizeAbove::new(COMPRESSED_BYTES_MIN)

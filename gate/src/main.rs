@@ -31,7 +31,7 @@ struct Args {
     /// Where gRPC clients come in
     #[arg(long, value_name = "ADDRESS")]
     grpc_listen: Option<String>,
-    /// Where to find a node
+    /// Where to find a node, if there is no etcd
     #[arg(long = "node", value_name = "ADDRESS")]
     nodes: Vec<String>,
 }
@@ -51,7 +51,6 @@ fn main() -> ExitCode {
         return wasmverse_daemon::print("wasmverse-gate", &config::print(&config));
     }
     wasmverse_daemon::run("wasmverse-gate", &config.log.clone(), async |shutdown| {
-        config.cluster.warn_of_ignored();
         // Addresses first: a gate that cannot listen must not be seen.
         let listeners = Listeners::bind(&config.gate).await?;
         let ops_listener = bind(&config.gate.ops_listen).await?;

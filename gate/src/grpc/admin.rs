@@ -1,24 +1,24 @@
 //! `AdminService`: what operators call. Who is none was turned away before.
 
+mod upload;
+
 use std::{future::Future, sync::Arc};
 
-use bytes::Bytes;
-use futures_util::{
-    Stream, StreamExt as _,
-    stream::{self, BoxStream},
-};
+use futures_util::{Stream, StreamExt as _, stream::BoxStream};
 use tonic::{Request, Response, Status, Streaming};
-use wasmverse_core::{CallError, ErrorKind, TypeName};
+use wasmverse_core::{CallError, TypeName};
 use wasmverse_proto::{
     admin::{
-        DeadLetter, DeployRequest, DeployResponse, DropDeadLetterRequest, DropDeadLetterResponse,
+        ClusterStatusRequest, ClusterStatusResponse, DeadLetter, DeployRequest, DeployResponse,
+        DrainNodeRequest, DrainNodeResponse, DropDeadLetterRequest, DropDeadLetterResponse,
         GetDeadLetterRequest, ListDeadLettersRequest, ListDeadLettersResponse,
-        ListRemindersRequest, ListRemindersResponse, ListTypesRequest, ListTypesResponse, LogLine,
-        RetryDeadLetterRequest, RetryDeadLetterResponse, RolloutProgress, RolloutRequest,
-        TailLogsRequest, UploadHeader, UploadTypeRequest, UploadTypeResponse,
-        admin_service_server::AdminService, upload_type_request::Part,
+        ListRemindersRequest, ListRemindersResponse, ListShardsRequest, ListShardsResponse,
+        ListTypesRequest, ListTypesResponse, LogLine, MoveShardRequest, MoveShardResponse,
+        PinShardRequest, PinShardResponse, RetryDeadLetterRequest, RetryDeadLetterResponse,
+        RolloutProgress, RolloutRequest, TailLogsRequest, UnpinShardRequest, UnpinShardResponse,
+        UploadTypeRequest, UploadTypeResponse, admin_service_server::AdminService,
     },
-    convert::{error_to_status, ref_to_object, status_to_error},
+    convert::{error_to_status, ref_to_object},
 };
 
 use super::terms::terms;
@@ -41,25 +41,6 @@ impl Admin {
         let result = work.await;
         measure.end(&result);
         result.map(Response::new).map_err(|error| error_to_status(&error))
-    }
-
-    async fn upload(
-        &self,
-        mut parts: Streaming<UploadTypeRequest>,
-    ) -> Result<UploadTypeResponse, CallError> {
-        let header = header(&mut parts).await?;
-        let chunks = stream::try_unfold(parts, |mut parts| async move {
-            match next(&mut parts).await? {
-                Some(Part::Chunk(chunk)) => Ok(Some((chunk, parts))),
-                Some(Part::Header(_)) => Err(malformed("a second header")),
-                Some(Part::Complete(_)) | None => Ok::<Option<(Bytes, _)>, CallError>(None),
-            }
-        });
-        let stored = self.0.control.upload(header, chunks).await?;
-        if stored.active {
-            self.0.catalog.shows(&stored.r#type, stored.revision).await;
-        }
-        Ok(stored)
     }
 
     async fn deploy(&self, request: DeployRequest) -> Result<DeployResponse, CallError> {
@@ -87,7 +68,7 @@ impl AdminService for Admin {
         &self,
         request: Request<Streaming<UploadTypeRequest>>,
     ) -> Result<Response<UploadTypeResponse>, Status> {
-        self.answer(self.upload(request.into_inner())).await
+        self.answer(upload::take_in(&self.0, request.into_inner())).await
     }
 
     async fn list_types(
@@ -204,29 +185,70 @@ impl AdminService for Admin {
         })
         .await
     }
-}
 
-async fn header(parts: &mut Streaming<UploadTypeRequest>) -> Result<UploadHeader, CallError> {
-    match next(parts).await? {
-        Some(Part::Header(header)) => Ok(header),
-        Some(Part::Chunk(_) | Part::Complete(_)) | None => Err(malformed("no header first of all")),
+    async fn cluster_status(
+        &self,
+        _: Request<ClusterStatusRequest>,
+    ) -> Result<Response<ClusterStatusResponse>, Status> {
+        self.answer(async { Ok(self.0.operations.status()) }).await
     }
-}
 
-/// The next part; none: the end. A message without a part is passed over.
-async fn next(parts: &mut Streaming<UploadTypeRequest>) -> Result<Option<Part>, CallError> {
-    loop {
-        let message = parts.message().await.map_err(|status| status_to_error(&status))?;
-        match message {
-            Some(UploadTypeRequest { part: Some(part) }) => return Ok(Some(part)),
-            Some(UploadTypeRequest { part: None }) => {}
-            None => return Ok(None),
-        }
+    async fn list_shards(
+        &self,
+        _: Request<ListShardsRequest>,
+    ) -> Result<Response<ListShardsResponse>, Status> {
+        self.answer(async { Ok(self.0.operations.shards()) }).await
     }
-}
 
-fn malformed(problem: &str) -> CallError {
-    let message =
-        format!("an upload is a header, then pieces of the component; this has {problem}");
-    CallError::new(ErrorKind::InvalidArgument, message)
+    async fn move_shard(
+        &self,
+        request: Request<MoveShardRequest>,
+    ) -> Result<Response<MoveShardResponse>, Status> {
+        let (metadata, _, MoveShardRequest { shard, node }) = request.into_parts();
+        self.answer(async {
+            let deadline = terms(&self.0, &metadata)?.deadline.into();
+            let epoch = self.0.operations.move_shard(shard, &node, deadline).await?;
+            Ok(MoveShardResponse { epoch: epoch.0 })
+        })
+        .await
+    }
+
+    async fn pin_shard(
+        &self,
+        request: Request<PinShardRequest>,
+    ) -> Result<Response<PinShardResponse>, Status> {
+        let (metadata, _, PinShardRequest { shard, node }) = request.into_parts();
+        self.answer(async {
+            let deadline = terms(&self.0, &metadata)?.deadline.into();
+            self.0.operations.pin(shard, &node, deadline).await?;
+            Ok(PinShardResponse {})
+        })
+        .await
+    }
+
+    async fn unpin_shard(
+        &self,
+        request: Request<UnpinShardRequest>,
+    ) -> Result<Response<UnpinShardResponse>, Status> {
+        let (metadata, _, UnpinShardRequest { shard }) = request.into_parts();
+        self.answer(async {
+            let deadline = terms(&self.0, &metadata)?.deadline.into();
+            self.0.operations.unpin(shard, deadline).await?;
+            Ok(UnpinShardResponse {})
+        })
+        .await
+    }
+
+    async fn drain_node(
+        &self,
+        request: Request<DrainNodeRequest>,
+    ) -> Result<Response<DrainNodeResponse>, Status> {
+        let (metadata, _, DrainNodeRequest { node }) = request.into_parts();
+        self.answer(async {
+            let deadline = terms(&self.0, &metadata)?.deadline.into();
+            self.0.operations.drain(&node, deadline).await?;
+            Ok(DrainNodeResponse {})
+        })
+        .await
+    }
 }

@@ -36,13 +36,17 @@ pub(crate) fn method<'a>(
 
 /// The type that the piece behind `prefix` names.
 pub(crate) fn type_name(path: &str, prefix: &str) -> Result<TypeName, CallError> {
-    let piece = pieces(path, prefix).next().unwrap_or_default();
-    Ok(TypeName::new(&decode(piece)?)?)
+    Ok(TypeName::new(&piece(path, prefix)?)?)
+}
+
+/// The name that the piece behind `prefix` is.
+pub(crate) fn piece<'a>(path: &'a str, prefix: &str) -> Result<Cow<'a, str>, CallError> {
+    decode(pieces(path, prefix).next().unwrap_or_default())
 }
 
 /// The number that the piece behind `prefix` is.
 pub(crate) fn number(path: &str, prefix: &str) -> Result<u64, CallError> {
-    let piece = decode(pieces(path, prefix).next().unwrap_or_default())?;
+    let piece = piece(path, prefix)?;
     piece.parse().map_err(|_| {
         CallError::new(ErrorKind::InvalidArgument, format!("`{piece}` in the path is no number"))
     })

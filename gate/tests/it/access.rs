@@ -49,6 +49,12 @@ async fn on_loopback_programs_may_operate_and_pages_may_not() {
         ("POST", "/v1/admin/dead-letters/3/retry"),
         ("DELETE", "/v1/admin/dead-letters/3"),
         ("GET", "/v1/admin/objects/Json/a%2Fb/reminders"),
+        ("GET", "/v1/admin/cluster"),
+        ("GET", "/v1/admin/shards"),
+        ("POST", "/v1/admin/shards/0/move"),
+        ("POST", "/v1/admin/shards/0/pin"),
+        ("DELETE", "/v1/admin/shards/0/pin"),
+        ("POST", "/v1/admin/nodes/node-1/drain"),
     ] {
         let page = with_headers(request(method, path, ""), &[("origin", "https://evil.example")]);
         assert_eq!(scene.ask(page).await.status, 403, "{method} {path}");

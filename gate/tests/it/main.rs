@@ -4,6 +4,7 @@
 
 mod access;
 mod admin;
+mod cluster;
 mod dead_letters;
 mod events;
 mod grpc;

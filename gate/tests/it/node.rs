@@ -1,13 +1,14 @@
 //! A node without objects: it says who called what, or fails as its method's name asks for.
 
 mod dead_letters;
+mod words;
 
 use std::{
     sync::{
         Arc, Mutex,
         atomic::{AtomicU64, Ordering::SeqCst},
     },
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use bytes::Bytes;
@@ -15,7 +16,6 @@ use futures_util::{
     StreamExt as _,
     stream::{self, BoxStream},
 };
-use serde_json::{Value, json};
 use tokio::{
     net::TcpListener,
     sync::{mpsc, watch},
@@ -23,7 +23,7 @@ use tokio::{
 use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream, WatchStream};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::{Request, Response, Status, Streaming, transport::Server};
-use wasmverse_core::{Action, Call, CallError, Caller, ErrorKind, ObjectId, Reply};
+use wasmverse_core::{Action, Call, CallError, ErrorKind, Reply};
 use wasmverse_proto::{
     PROTOCOL,
     admin::{
@@ -37,13 +37,16 @@ use wasmverse_proto::{
     convert::{error_to_status, frame_to_call, ref_to_object, reply_to_frame},
     gate::{ListObjectsRequest, ListObjectsResponse, ObjectInfo, ObjectRef},
     node::{
-        CallFrame, Frame, Frames, Hello, PushFrame, ReplyFrame,
+        AdoptTypeRequest, AdoptTypeResponse, CallFrame, Frame, Frames, HandOverAnswer,
+        HandOverPart, Hello, PrepareTypeRequest, PrepareTypeResponse, PushFrame, ReplyFrame,
         frame::Frame as Kind,
         node_service_server::{NodeService, NodeServiceServer},
     },
 };
 
 use dead_letters::DeadLetters;
+use words::{caller, who};
+pub(crate) use words::{described, failure};
 
 type Streamed<T> = BoxStream<'static, Result<T, Status>>;
 
@@ -57,6 +60,9 @@ pub(crate) enum Upload {
 /// The node, and what it saw. Clones are one.
 #[derive(Clone)]
 pub(crate) struct Node {
+    name: &'static str,
+    /// What it lists beside `a/b`, as live.
+    pub(crate) live: Arc<Mutex<Vec<&'static str>>>,
     pub(crate) types: watch::Sender<Vec<TypeInfo>>,
     pub(crate) uploads: watch::Sender<Vec<Upload>>,
     pub(crate) cancelled: watch::Sender<usize>,
@@ -76,7 +82,14 @@ pub(crate) struct Node {
 
 impl Node {
     pub(crate) fn new(types: Vec<TypeInfo>) -> Self {
+        Self::named("node-1", types)
+    }
+
+    /// One of several.
+    pub(crate) fn named(name: &'static str, types: Vec<TypeInfo>) -> Self {
         Self {
+            name,
+            live: Arc::default(),
             types: watch::Sender::new(types),
             uploads: watch::Sender::default(),
             cancelled: watch::Sender::default(),
@@ -121,6 +134,16 @@ impl Node {
         };
         let link = self.links.lock().unwrap().last().cloned().expect("a gate has linked up");
         link.send(Kind::Push(frame)).await.unwrap();
+    }
+
+    fn info(&self, id: &str) -> ObjectInfo {
+        ObjectInfo {
+            object: Some(ObjectRef { r#type: "Json".into(), id: id.into() }),
+            state: "live".into(),
+            node: self.name.into(),
+            revision: 4,
+            updated_at_micros: 1_500_000_000_123_456,
+        }
     }
 
     async fn answer(&self, call: Call) -> Result<Reply, CallError> {
@@ -168,44 +191,6 @@ impl Node {
     }
 }
 
-fn caller(call: &Call) -> Value {
-    match &call.caller {
-        Caller::Client(client) => client.as_deref().into(),
-        other => format!("{other:?}").into(),
-    }
-}
-
-fn who(call: &Call) -> String {
-    let Action::Invoke(invocation) = &call.action else { unreachable!("only methods say it") };
-    json!({
-        "type": call.object.type_name().as_str(),
-        "id": call.object.id(),
-        "method": &*invocation.method,
-        "bytes": invocation.payload.len(),
-        "key": invocation.key.as_deref(),
-        "client": matches!(call.caller, Caller::Client(None)),
-        "traceparent": call.traceparent.as_deref(),
-        "seconds_left": call.deadline.saturating_duration_since(Instant::now()).as_secs_f64(),
-    })
-    .to_string()
-}
-
-/// An error of that kind with all that it may carry.
-pub(crate) fn failure(kind: ErrorKind, object: &ObjectId) -> CallError {
-    let error = match kind {
-        ErrorKind::Application => {
-            CallError::application("out-of-tea", "no tea", "{\"left\":0}".into())
-        }
-        _ => CallError::new(kind, format!("it is {kind}")),
-    };
-    let error = error.about(object);
-    match kind {
-        ErrorKind::Overloaded => error.retry_after(Duration::from_millis(200)),
-        ErrorKind::Unavailable => error.maybe_executed(),
-        _ => error,
-    }
-}
-
 #[tonic::async_trait]
 impl NodeService for Node {
     type LinkStream = Streamed<Frames>;
@@ -224,9 +209,12 @@ impl NodeService for Node {
                         Some(Kind::Hello(theirs)) => {
                             let hello = Hello {
                                 protocol: PROTOCOL,
-                                id: "node-1".into(),
+                                id: node.name.into(),
                                 incarnation: "1".into(),
-                                cluster: "c".into(),
+                                cluster: match theirs.cluster.as_str() {
+                                    "" => "c".into(),
+                                    cluster => cluster.into(),
+                                },
                                 role: "node".into(),
                                 shards: theirs.shards,
                                 ..Hello::default()
@@ -270,7 +258,9 @@ impl NodeService for Node {
         let last = request.page == "2";
         self.listed.lock().unwrap().push(request);
         let next_page = if last { String::new() } else { "2".into() };
-        Ok(Response::new(ListObjectsResponse { objects: vec![info("a/b")], next_page }))
+        let mut objects = vec![self.info("a/b")];
+        objects.extend(self.live.lock().unwrap().iter().map(|id| self.info(id)));
+        Ok(Response::new(ListObjectsResponse { objects, next_page }))
     }
 
     async fn get_object(
@@ -282,7 +272,7 @@ impl NodeService for Node {
             let error = CallError::new(ErrorKind::NotFound, "nothing is known of it");
             return Err(error_to_status(&error));
         }
-        Ok(Response::new(info(object.id())))
+        Ok(Response::new(self.info(object.id())))
     }
 
     type WatchTypesStream = Streamed<ListTypesResponse>;
@@ -435,6 +425,34 @@ impl NodeService for Node {
         let reminders = dead_letters::reminders(request.get_ref().object.as_ref());
         Ok(Response::new(ListRemindersResponse { reminders }))
     }
+
+    type HandOverStream = Streamed<HandOverAnswer>;
+
+    async fn hand_over(
+        &self,
+        _: Request<Streaming<HandOverPart>>,
+    ) -> Result<Response<Self::HandOverStream>, Status> {
+        Err(no_business_of_gates())
+    }
+
+    async fn prepare_type(
+        &self,
+        _: Request<PrepareTypeRequest>,
+    ) -> Result<Response<PrepareTypeResponse>, Status> {
+        Err(no_business_of_gates())
+    }
+
+    async fn adopt_type(
+        &self,
+        _: Request<AdoptTypeRequest>,
+    ) -> Result<Response<AdoptTypeResponse>, Status> {
+        Err(no_business_of_gates())
+    }
+}
+
+/// What nodes ask each other.
+fn no_business_of_gates() -> Status {
+    Status::unimplemented("a gate asks for no such thing")
 }
 
 /// Notes what became of an upload when it is over, however it ends.
@@ -446,34 +464,5 @@ struct Seen {
 impl Drop for Seen {
     fn drop(&mut self) {
         self.uploads.send_modify(|uploads| uploads.push(self.upload.clone()));
-    }
-}
-
-fn info(id: &str) -> ObjectInfo {
-    ObjectInfo {
-        object: Some(ObjectRef { r#type: "Json".into(), id: id.into() }),
-        state: "live".into(),
-        node: "node-1".into(),
-        revision: 4,
-        updated_at_micros: 1_500_000_000_123_456,
-    }
-}
-
-/// A type that says what types say.
-pub(crate) fn described(name: &str, encoding: &str) -> TypeInfo {
-    TypeInfo {
-        r#type: name.into(),
-        revision: 1,
-        digest: "d1".into(),
-        durability: "volatile".into(),
-        encoding: encoding.into(),
-        doc: "For tests.".into(),
-        description: json!({"type": name, "schema": 2, "encoding": encoding, "methods": [
-            {"name": "echo", "mode": "read-only", "input": true, "output": true},
-            {"name": "nothing"},
-            {"name": "on_client_gone"},
-        ]})
-        .to_string(),
-        label: "v1".into(),
     }
 }

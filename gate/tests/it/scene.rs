@@ -126,7 +126,7 @@ impl Scene {
     }
 }
 
-async fn answer(response: http::Response<hyper::body::Incoming>) -> Answer {
+pub(crate) async fn answer(response: http::Response<hyper::body::Incoming>) -> Answer {
     let (parts, body) = response.into_parts();
     let body = within(axum::body::to_bytes(Body::new(body), 64 << 20)).await.unwrap();
     Answer { status: parts.status, headers: parts.headers, body }

@@ -1,9 +1,16 @@
 //! What the cluster answers, in the words of its HTTP side, which `--json` repeats.
 
+mod cluster;
+
 use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
+
+pub(crate) use cluster::{
+    ClusterStatus, GateStatus, Moved, NodeStatus, ShardCounts, ShardInfo, ShardMove, ShardPin,
+    Shards,
+};
 
 /// An object, as far as the cluster knows it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -1,5 +1,6 @@
 //! One client for both sides of a gate; commands do not know which one they speak to.
 
+mod cluster;
 mod dead_letters;
 mod events;
 mod grpc;

@@ -112,6 +112,8 @@ pub(crate) enum Command {
     Listen(commands::listen::ListenArgs),
     /// Chat in a terminal (with the sample objects)
     Chat(commands::chat::ChatArgs),
+    /// Show who is in the cluster and who owns what; move and pin shards, empty a node
+    Cluster(commands::cluster::ClusterArgs),
     /// Measure a running cluster under load
     Bench(commands::bench::BenchArgs),
     /// Make, look over, export and import the store in which a cluster keeps its state

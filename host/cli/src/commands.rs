@@ -5,6 +5,7 @@ pub(crate) mod build;
 pub(crate) mod call;
 mod catalog;
 pub(crate) mod chat;
+pub(crate) mod cluster;
 pub(crate) mod dead_letters;
 pub(crate) mod deploy;
 pub(crate) mod dev;
@@ -50,6 +51,7 @@ async fn talk(command: Command, global: &Global, output: Output) -> Result<()> {
         Command::Delete(args) => object::delete(&args, &mut connect(global).await?, output).await,
         Command::Get(args) => object::get(&args, &mut connect(global).await?, output).await,
         Command::DeadLetters(args) => dead_letters::run(&args, global, output).await,
+        Command::Cluster(args) => cluster::run(&args, &mut connect(global).await?, output).await,
         Command::Reminders(args) => {
             reminders::run(&args, &mut connect(global).await?, output).await
         }

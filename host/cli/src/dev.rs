@@ -2,7 +2,9 @@
 //! come in, what happens when a source file is saved, and the orderly end.
 
 mod guide;
+mod members;
 mod page;
+mod ports;
 mod reload;
 mod settings;
 mod system;
@@ -20,6 +22,7 @@ use guide::Guide;
 use reload::{Change, Deployer};
 use watch::Watch;
 
+pub(crate) use members::Size;
 pub(crate) use settings::Settings;
 pub(crate) use system::System;
 
@@ -58,7 +61,7 @@ impl Session {
             false => None,
         };
         loop {
-            match (self.deployer.deploy(self.system.node()).await, &mut watch) {
+            match (self.deployer.deploy(self.system.nodes()).await, &mut watch) {
                 (Ok(_), _) => break,
                 (Err(failure), None) => return Err(failure),
                 (Err(failure), Some(watch)) => {
@@ -86,9 +89,11 @@ impl Session {
 
     fn announce(&self) -> Result<()> {
         let took = self.began.elapsed();
-        let types = self.system.node().types().borrow().clone();
-        let guide = Guide::new(self.system.addresses(), &types, self.system.has_page());
-        let json = json!({
+        let Some(first) = self.system.nodes().first() else { return Ok(()) };
+        let types = first.types().borrow().clone();
+        let (addresses, size) = (self.system.addresses(), self.system.size());
+        let guide = Guide::new(addresses, size, &types, self.system.has_page());
+        let mut json = json!({
             "event": "ready",
             "http": guide.http_url(),
             "grpc": guide.grpc_url(),
@@ -96,6 +101,11 @@ impl Session {
             "types": types.iter().map(|t| t.type_name.as_str()).collect::<Vec<_>>(),
             "millis": millis(took),
         });
+        if !size.is_one() {
+            json["nodes"] = self.system.nodes().iter().map(|node| json!(node.id())).collect();
+            json["gates"] =
+                guide.gates().map(|(http, grpc)| json!({"http": http, "grpc": grpc})).collect();
+        }
         self.output.result(&json, || guide.text(self.system.state(), took))
     }
 
@@ -103,7 +113,7 @@ impl Session {
     async fn follow(&mut self, mut watch: Watch) -> Result<()> {
         loop {
             let saved = watch.changed().await;
-            match self.deployer.deploy(self.system.node()).await {
+            match self.deployer.deploy(self.system.nodes()).await {
                 Ok(changes) => self.tell(&changes, saved.elapsed())?,
                 Err(failure) => {
                     self.output.failure(&failure);

@@ -3,7 +3,7 @@
 use std::{
     fmt::Display,
     io::{IsTerminal as _, Write as _},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -148,6 +148,19 @@ pub(crate) fn plural(count: u64, what: &str) -> String {
     format!("{count} {what}{s}")
 }
 
+/// How long ago that was, about.
+pub(crate) fn age(at: &str, now: SystemTime) -> String {
+    let Ok(at) = humantime::parse_rfc3339(at) else { return "?".to_owned() };
+    // Clocks differ.
+    let seconds = now.duration_since(at).unwrap_or(Duration::ZERO).as_secs();
+    match seconds {
+        0..60 => format!("{seconds}s"),
+        60..3600 => format!("{}m", seconds / 60),
+        3600..172_800 => format!("{}h", seconds / 3600),
+        _ => format!("{}d", seconds / 86_400),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -165,5 +178,20 @@ Echo/ü          stored";
     #[test]
     fn one_is_not_many() {
         assert_eq!([plural(0, "object"), plural(1, "object")], ["0 objects", "1 object"]);
+    }
+
+    #[test]
+    fn an_age_is_one_number() {
+        let now = humantime::parse_rfc3339("2017-07-14T12:00:00Z").unwrap();
+        for (at, expected) in [
+            ("2017-07-14T11:59:59.5Z", "0s"),
+            ("2017-07-14T13:00:00Z", "0s"),
+            ("2017-07-14T11:00:01Z", "59m"),
+            ("2017-07-13T12:00:00Z", "24h"),
+            ("2017-07-12T12:00:00Z", "2d"),
+            ("soon", "?"),
+        ] {
+            assert_eq!(age(at, now), expected, "{at}");
+        }
     }
 }

@@ -23,7 +23,7 @@ use toml::{Table, Value};
 pub use error::{Error, Origin};
 use keys::{Keys, Place};
 pub use secret::{Secret, SecretError};
-pub use sections::{AdminConfig, ClusterConfig, LogConfig, LogFormat};
+pub use sections::{AdminConfig, ClusterConfig, LogConfig, LogFormat, Placement};
 
 /// The file that is read if it is there and no other is named.
 pub const DEFAULT_FILE: &str = "wasmverse.toml";

@@ -1,4 +1,4 @@
-//! `wasmverse dev`: node and gate in one process, with the given types deployed.
+//! `wasmverse dev`: nodes and gates in one process, with the given types deployed.
 
 use std::{
     path::PathBuf,
@@ -10,7 +10,7 @@ use wasmverse_daemon::{Shutdown, logs};
 
 use crate::{
     builder,
-    dev::{self, Session, System},
+    dev::{self, Session, Size, System},
     failure::Result,
     output::Output,
 };
@@ -23,9 +23,15 @@ Examples:
   wasmverse dev                                      the crate in this folder
   wasmverse dev hello --watch                        rebuilds and swaps it in as you save
   wasmverse dev echo.wasm objects/counter --data-dir /tmp/verse
+  wasmverse dev hello --nodes 3 --gates 2            a cluster, to see what moves where
 
 Clients come in on 127.0.0.1:8080 (HTTP) and 127.0.0.1:49000 (gRPC) as soon as all types are
-deployed. Everything that wasmverse.toml and WASMVERSE_SECTION__KEY say counts here, too.";
+deployed; at further gates on ports that are printed. Several nodes share the state and agree among
+themselves, or through etcd if cluster.etcd is set (then with PostgreSQL). Everything that
+wasmverse.toml and WASMVERSE_SECTION__KEY say counts here, too.";
+
+/// More nodes, or gates, in one process show nothing new.
+const MEMBERS_MAX: i64 = 16;
 
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
@@ -36,6 +42,12 @@ pub(crate) struct DevArgs {
     /// Rebuild and deploy whenever a source file is saved
     #[arg(long)]
     watch: bool,
+    /// So many nodes share the objects
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=MEMBERS_MAX))]
+    nodes: u16,
+    /// So many gates serve clients
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=MEMBERS_MAX))]
+    gates: u16,
     /// Where state is kept [default: ./.wasmverse]
     #[arg(long, value_name = "FOLDER")]
     data_dir: Option<PathBuf>,
@@ -53,13 +65,13 @@ pub(crate) fn run(args: DevArgs, output: Output) -> Result<()> {
     if args.print_config {
         return output.bytes(settings.text().as_bytes());
     }
+    let size = Size { nodes: args.nodes, gates: args.gates };
     let sources = builder::locate(&args.paths)?;
     logs::install(settings.log()).map_err(anyhow::Error::msg)?;
-    settings.node.cluster.warn_of_ignored();
     let runtime = wasmverse_daemon::runtime().build()?;
     let outcome = runtime.block_on(async {
         let shutdown = Shutdown::on_signal()?;
-        let system = System::start(settings).await?;
+        let system = System::start(settings, size).await?;
         let mut session = Session::new(system, sources, args.watch, output, began);
         let served = shutdown.token().run_until_cancelled(session.serve()).await;
         if shutdown.is_requested() {

@@ -6,6 +6,7 @@ use serde_json::Value;
 use wasmverse_gate::Addresses;
 use wasmverse_node::TypeEntry;
 
+use super::Size;
 use crate::output::{plural, program};
 
 /// Where the command line looks if it is not told.
@@ -15,8 +16,10 @@ const DEFAULT_HTTP: &str = "127.0.0.1:8080";
 #[derive(Debug)]
 pub(crate) struct Guide {
     program: String,
-    http: String,
-    grpc: String,
+    /// Where HTTP and gRPC clients come in: at the first gate, and at the others.
+    first: (String, String),
+    others: Vec<(String, String)>,
+    size: Size,
     has_page: bool,
     types: Vec<String>,
     /// An object, a method of it and its argument, to try.
@@ -24,16 +27,23 @@ pub(crate) struct Guide {
 }
 
 impl Guide {
-    pub(crate) fn new(addresses: Option<Addresses>, types: &[TypeEntry], has_page: bool) -> Self {
-        let at = |pick: fn(&Addresses) -> String| addresses.as_ref().map_or_else(String::new, pick);
+    pub(crate) fn new(
+        addresses: &[Addresses],
+        size: Size,
+        types: &[TypeEntry],
+        has_page: bool,
+    ) -> Self {
+        let shown = |gate: &Addresses| (gate.http.to_string(), gate.grpc.to_string());
+        let mut gates = addresses.iter().map(shown);
         let described: Vec<(&str, Value)> = types
             .iter()
             .map(|t| (t.type_name.as_str(), serde_json::from_str(&t.spec.json).unwrap_or_default()))
             .collect();
         Self {
             program: program(),
-            http: at(|addresses| addresses.http.to_string()),
-            grpc: at(|addresses| addresses.grpc.to_string()),
+            first: gates.next().unwrap_or_default(),
+            others: gates.collect(),
+            size,
             has_page,
             types: described.iter().map(|(name, _)| (*name).to_owned()).collect(),
             example: example(&described),
@@ -41,11 +51,17 @@ impl Guide {
     }
 
     pub(crate) fn http_url(&self) -> String {
-        format!("http://{}", self.http)
+        format!("http://{}", self.first.0)
     }
 
     pub(crate) fn grpc_url(&self) -> String {
-        format!("grpc://{}", self.grpc)
+        format!("grpc://{}", self.first.1)
+    }
+
+    /// Where clients come in, over HTTP and over gRPC, at each gate.
+    pub(crate) fn gates(&self) -> impl Iterator<Item = (String, String)> {
+        let gates = std::iter::once(&self.first).chain(&self.others);
+        gates.map(|(http, grpc)| (format!("http://{http}"), format!("grpc://{grpc}")))
     }
 
     /// Where the web chat is; none: there is no page, or nothing to chat in.
@@ -58,8 +74,17 @@ impl Guide {
     }
 
     pub(crate) fn text(&self, state: &str, took: Duration) -> String {
+        let Size { nodes, gates } = self.size;
+        let on = match self.size.is_one() {
+            true => String::new(),
+            false => format!(
+                " on {} behind {}",
+                plural(nodes.into(), "node"),
+                plural(gates.into(), "gate")
+            ),
+        };
         let mut text = format!(
-            "wasmverse runs {} after {} ms (Ctrl-C ends it)\n\n",
+            "wasmverse runs {}{on} after {} ms (Ctrl-C ends it)\n\n",
             plural(self.types.len() as u64, "type"),
             took.as_millis()
         );
@@ -67,8 +92,10 @@ impl Guide {
             // Writing to a string does not fail.
             let _ = writeln!(text, "  {name:6} {value}");
         };
-        say("http", &self.http_url());
-        say("grpc", &self.grpc_url());
+        for (http, grpc) in self.gates() {
+            say("http", &http);
+            say("grpc", &grpc);
+        }
         if let Some(web) = self.web_url() {
             say("web", &web);
         }
@@ -78,15 +105,23 @@ impl Guide {
         for command in self.next() {
             let _ = writeln!(text, "  {command}");
         }
+        if !self.size.is_one() {
+            let _ = writeln!(text, "  {} cluster{} status", self.program, self.url());
+        }
         text
+    }
+
+    /// The flag that says where the cluster is; none, where the command line looks anyway.
+    fn url(&self) -> String {
+        match self.first.0 == DEFAULT_HTTP {
+            true => String::new(),
+            false => format!(" --url {}", self.http_url()),
+        }
     }
 
     /// The next two commands to type.
     fn next(&self) -> [String; 2] {
-        let url = match self.http == DEFAULT_HTTP {
-            true => String::new(),
-            false => format!(" --url {}", self.http_url()),
-        };
+        let url = self.url();
         let program = &self.program;
         if self.has_rooms() {
             return ["alice", "bob"].map(|user| format!("{program} chat{url} --user {user}"));
@@ -148,8 +183,9 @@ mod tests {
     fn guide(http: &str, types: &[(&str, Value)]) -> Guide {
         Guide {
             program: "wasmverse".to_owned(),
-            http: http.to_owned(),
-            grpc: "127.0.0.1:49000".to_owned(),
+            first: (http.to_owned(), "127.0.0.1:49000".to_owned()),
+            others: Vec::new(),
+            size: Size { nodes: 1, gates: 1 },
             has_page: true,
             types: types.iter().map(|(name, _)| (*name).to_owned()).collect(),
             example: example(types),
@@ -220,6 +256,25 @@ mod tests {
         let text = guide("127.0.0.1:8080", &[("Counter", counter())])
             .text("./.wasmverse", Duration::from_millis(312));
         for part in ["1 type after 312 ms", "http://127.0.0.1:8080", "grpc://127.0.0.1:49000"] {
+            assert!(text.contains(part), "{part} is missing in {text}");
+        }
+    }
+
+    #[test]
+    fn every_gate_of_several_is_named() {
+        let one = guide("127.0.0.1:8080", &[("Counter", counter())]);
+        let text = Guide {
+            others: vec![("127.0.0.1:3".to_owned(), "127.0.0.1:4".to_owned())],
+            size: Size { nodes: 3, gates: 2 },
+            ..one
+        }
+        .text("./.wasmverse", Duration::ZERO);
+        for part in [
+            "1 type on 3 nodes behind 2 gates after",
+            "  http   http://127.0.0.1:8080\n  grpc   grpc://127.0.0.1:49000\n",
+            "  http   http://127.0.0.1:3\n  grpc   grpc://127.0.0.1:4\n",
+            "  wasmverse cluster status\n",
+        ] {
             assert!(text.contains(part), "{part} is missing in {text}");
         }
     }

@@ -33,9 +33,11 @@ impl Deployer {
         Self { sources, deployed: BTreeMap::new() }
     }
 
-    /// Deploys every component that differs from the one deployed before it, and waits until its
-    /// live objects have moved. An error does not undo what came before it.
-    pub(crate) async fn deploy(&mut self, node: &Node) -> Result<Vec<Change>> {
+    /// Deploys every component that differs from the one deployed before it, through the first
+    /// node, and waits until the live objects of all have moved. An error does not undo what came
+    /// before it.
+    pub(crate) async fn deploy(&mut self, nodes: &[Node]) -> Result<Vec<Change>> {
+        let Some(node) = nodes.first() else { return Ok(Vec::new()) };
         let sources = self.sources.clone();
         let built = tokio::task::spawn_blocking(move || components(&sources));
         let paths = built.await.map_err(anyhow::Error::from)??;
@@ -52,7 +54,7 @@ impl Deployer {
             let type_name = uploaded.type_name.to_string();
             self.check_unique(&path, &type_name)?;
             self.deployed.insert(path, (component, type_name));
-            changes.push(Change { rollout: follow(node, &uploaded).await });
+            changes.push(Change { rollout: follow(nodes, &uploaded).await });
         }
         Ok(changes)
     }
@@ -89,29 +91,38 @@ impl Change {
     }
 }
 
-/// Waits until every live object has moved, refused to, or gone.
-async fn follow(node: &Node, uploaded: &Uploaded) -> Rollout {
-    let over = |progress: &Progress| progress.done || progress.revision != uploaded.number;
-    let progress = match node.rollout(&uploaded.type_name) {
-        // A sender that is gone has nothing more to say.
-        Some(mut steps) => match steps.wait_for(over).await {
-            Ok(progress) => progress.clone(),
-            Err(_) => Progress::default(),
-        },
-        None => Progress::default(),
-    };
-    let refused = progress.refused.iter();
-    Rollout {
+/// Waits until every live object of every node has moved, refused to, or gone.
+async fn follow(nodes: &[Node], uploaded: &Uploaded) -> Rollout {
+    let mut sum = Rollout {
         type_name: uploaded.type_name.to_string(),
         revision: uploaded.number.0,
-        live: progress.live,
-        moved: progress.moved,
-        gone: progress.gone,
-        refused_total: progress.refused_total,
-        refused: refused
-            .map(|(object, reason)| Refusal { id: object.id().to_owned(), reason: reason.clone() })
-            .collect(),
-        done: progress.done,
+        done: true,
+        ..Rollout::default()
+    };
+    for node in nodes {
+        let progress = follow_one(node, uploaded).await;
+        sum.live += progress.live;
+        sum.moved += progress.moved;
+        sum.gone += progress.gone;
+        sum.refused_total += progress.refused_total;
+        let refused = progress.refused.iter();
+        sum.refused.extend(refused.map(|(object, reason)| Refusal {
+            id: object.id().to_owned(),
+            reason: reason.clone(),
+        }));
+        sum.done &= progress.done;
+    }
+    sum
+}
+
+async fn follow_one(node: &Node, uploaded: &Uploaded) -> Progress {
+    let over = |progress: &Progress| progress.done || progress.revision != uploaded.number;
+    let none = || Progress { done: true, ..Progress::default() };
+    let Some(mut steps) = node.rollout(&uploaded.type_name) else { return none() };
+    // A sender that is gone has nothing more to say.
+    match steps.wait_for(over).await {
+        Ok(progress) if progress.revision == uploaded.number => progress.clone(),
+        Ok(_) | Err(_) => none(),
     }
 }
 

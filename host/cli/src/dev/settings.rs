@@ -57,6 +57,13 @@ impl Settings {
         Ok(settings)
     }
 
+    /// From these keys alone.
+    #[cfg(test)]
+    pub(super) fn said(keys: &[(&str, &str)]) -> Result<Self> {
+        let overrides = keys.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        Self::of(&Source { overrides, ..Source::default() })
+    }
+
     /// As a file would say it, secrets hidden.
     pub(crate) fn text(&self) -> String {
         let wasmverse_node::Config { node, cluster, store, admin, log } = &self.node;
@@ -77,9 +84,8 @@ impl Settings {
 mod tests {
     use super::*;
 
-    fn of(overrides: &[(&str, &str)]) -> Result<Settings> {
-        let overrides = overrides.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-        Settings::of(&Source { overrides, ..Source::default() })
+    fn of(said: &[(&str, &str)]) -> Result<Settings> {
+        Settings::said(said)
     }
 
     #[test]

@@ -1,11 +1,12 @@
-//! Node and gate in one process, each with a shutdown of its own: clients leave first, then the
+//! Nodes and gates in one process, each with a shutdown of its own: clients leave first, then the
 //! objects are saved.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
-use tokio::net::{TcpListener, TcpSocket};
-use tokio_util::sync::CancellationToken;
+use futures_util::future::join_all;
+use tokio::net::TcpListener;
+use wasmverse_cluster::{Coordination, Memory};
 use wasmverse_daemon::{
     Shutdown,
     config::Secret,
@@ -14,62 +15,140 @@ use wasmverse_daemon::{
 };
 use wasmverse_gate::{Addresses, Gate, Sockets};
 use wasmverse_node::Node;
+use wasmverse_store::Store;
 
-use super::{Settings, page};
+use super::{
+    Settings,
+    members::{self, Size},
+    page,
+    ports::{bind, reserve},
+};
 use crate::failure::{Failure, Result};
 
 /// How long either part may take to end beyond its own limits.
 const GRACE: Duration = Duration::from_secs(40);
-/// How long the gate may take to learn the types from a node in the same process.
+/// How long a gate may take to learn the types from nodes in the same process.
 const READY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A cluster of one node and one gate.
+/// A cluster in this process.
 #[derive(Debug)]
 pub(crate) struct System {
     settings: Settings,
+    size: Size,
     metrics: Metrics,
-    node: Node,
-    node_shutdown: Shutdown,
-    gate_shutdown: Shutdown,
+    nodes: Vec<Node>,
+    node_shutdowns: Vec<Shutdown>,
+    gate_shutdowns: Vec<Shutdown>,
+    place: Place,
     /// The client ports: ours, but closed.
-    reserved: Option<Sockets>,
-    addresses: Option<Addresses>,
+    reserved: Vec<Sockets>,
+    addresses: Vec<Addresses>,
+}
+
+/// Where nodes and gates find each other.
+enum Place {
+    /// Where each looks by itself: in etcd, or at the one node.
+    Configured,
+    /// In this process.
+    Memory(Arc<dyn Coordination>),
+}
+
+impl std::fmt::Debug for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Configured => "configured",
+            Self::Memory(_) => "memory",
+        })
+    }
 }
 
 impl System {
-    /// Starts the node where the settings say.
-    pub(crate) async fn start(mut settings: Settings) -> Result<Self> {
-        let address = settings.node.node.listen.clone();
-        let listener = wasmverse_gate::bind(&address).await?;
-        let bound = listener.local_addr()?;
-        if !bound.ip().is_loopback() && settings.node.cluster.secret.is_none() {
-            let problem = format!("node.listen is {bound}, beyond loopback: set cluster.secret");
-            return Err(Failure::usage(problem));
-        }
-        let bound = bound.to_string();
-        settings.node.node.listen.clone_from(&bound);
-        settings.gate.gate.nodes = vec![bound];
+    /// Starts the nodes where the settings say.
+    pub(crate) async fn start(mut settings: Settings, size: Size) -> Result<Self> {
         if settings.gate.gate.static_dir.is_none() {
             let page = page::unpack(&settings.node.store.data_dir)?;
             settings.gate.gate.static_dir = page.map(|folder| folder.display().to_string());
         }
-        let node_shutdown = Shutdown::new();
+        let is_configured = size.is_one() || !settings.node.cluster.etcd.is_empty();
+        let place = match is_configured {
+            true => Place::Configured,
+            false => Place::Memory(Arc::new(Memory::new())),
+        };
         let metrics = metrics::install();
-        let node = Node::start(settings.node.clone(), node_shutdown.clone()).await?;
-        node_shutdown.spawn(listen(node.clone(), listener, &settings, node_shutdown.token()));
-        Ok(Self {
+        let mut system = Self {
             settings,
+            size,
             metrics,
-            node,
-            node_shutdown,
-            gate_shutdown: Shutdown::new(),
-            reserved: None,
-            addresses: None,
-        })
+            nodes: Vec::new(),
+            node_shutdowns: Vec::new(),
+            gate_shutdowns: Vec::new(),
+            place,
+            reserved: Vec::new(),
+            addresses: Vec::new(),
+        };
+        match system.start_nodes().await {
+            Ok(()) => Ok(system),
+            Err(failure) => {
+                // Those that run already end as they should.
+                system.stop().await.ok();
+                Err(failure)
+            }
+        }
     }
 
-    pub(crate) fn node(&self) -> &Node {
-        &self.node
+    async fn start_nodes(&mut self) -> Result<()> {
+        let configs = members::nodes(&self.settings, self.size);
+        let mut listeners = Vec::new();
+        for config in &configs {
+            listeners.push(listener(config).await?);
+        }
+        let mut shares = match &self.place {
+            Place::Configured => Vec::new(),
+            Place::Memory(_) => {
+                let opened = wasmverse_store::open(&self.settings.node.store()).await;
+                let store = opened.context("failed to open the store")?;
+                wasmverse_store::shares(&store, configs.len())
+            }
+        }
+        .into_iter();
+        for (mut config, listener) in configs.into_iter().zip(listeners) {
+            config.node.listen = listener.local_addr()?.to_string();
+            if self.nodes.is_empty() {
+                self.settings.gate.gate.nodes = vec![config.node.listen.clone()];
+            }
+            let secret = config.cluster.secret.clone();
+            let shutdown = Shutdown::new();
+            self.node_shutdowns.push(shutdown.clone());
+            let node = self.start_node(config, shares.next(), shutdown.clone()).await?;
+            shutdown.spawn(listen(node.clone(), listener, secret));
+            self.nodes.push(node);
+        }
+        Ok(())
+    }
+
+    async fn start_node(
+        &self,
+        config: wasmverse_node::Config,
+        share: Option<Arc<dyn Store>>,
+        shutdown: Shutdown,
+    ) -> anyhow::Result<Node> {
+        match (&self.place, share) {
+            (Place::Memory(coordination), Some(share)) => {
+                let store = std::future::ready(Ok(share));
+                Node::start_in(config, Arc::clone(coordination), store, shutdown).await
+            }
+            (Place::Memory(_) | Place::Configured, _) => Node::start(config, shutdown).await,
+        }
+    }
+
+    /// The nodes; types are brought to the first one.
+    pub(crate) fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    /// How many nodes and gates there are.
+    pub(crate) fn size(&self) -> Size {
+        self.size
     }
 
     /// Where state is kept.
@@ -89,100 +168,91 @@ impl System {
         self.settings.gate.gate.static_dir.is_some()
     }
 
-    /// Where clients come in; before [`Self::open`]: nowhere.
-    pub(crate) fn addresses(&self) -> Option<Addresses> {
-        self.addresses
+    /// Where clients come in, at each gate; before [`Self::open`]: nowhere.
+    pub(crate) fn addresses(&self) -> &[Addresses] {
+        &self.addresses
     }
 
     /// Takes the client ports without opening them, so that one that is taken shows at once.
     pub(crate) async fn reserve_ports(&mut self) -> Result<()> {
-        let gate = &self.settings.gate.gate;
-        let http = reserve(&gate.http_listen, "http_listen").await?;
-        let grpc = reserve(&gate.grpc_listen, "grpc_listen").await?;
-        self.reserved = Some(Sockets { http, grpc });
+        for config in members::gates(&self.settings, self.size) {
+            let http = reserve(&config.gate.http_listen, "http_listen").await?;
+            let grpc = reserve(&config.gate.grpc_listen, "grpc_listen").await?;
+            self.reserved.push(Sockets { http, grpc });
+        }
         Ok(())
     }
 
-    /// Lets clients in, once the gate knows the types.
+    /// Lets clients in, at each gate once it knows the types.
     pub(crate) async fn open(&mut self) -> Result<()> {
-        let Some(sockets) = self.reserved.take() else { return Ok(()) };
-        let (config, shutdown) = (self.settings.gate.clone(), self.gate_shutdown.clone());
-        let starting = Gate::start_closed(config, sockets, shutdown);
-        let started = tokio::time::timeout(READY_TIMEOUT, starting).await;
-        let gate = started.context("the gate did not learn the types in time")??;
-        self.addresses = Some(gate.addresses());
-        self.serve_ops(&gate).await
-    }
-
-    /// Opens those ops ports that were asked for.
-    async fn serve_ops(&self, gate: &Gate) -> Result<()> {
-        if self.settings.is_explicit("gate.ops_listen") {
-            let listener = bind(&self.settings.gate.gate.ops_listen).await?;
-            let readiness = gate.readiness().clone();
-            ops::serve(listener, readiness, self.metrics.clone(), &self.gate_shutdown);
-        }
-        if self.settings.is_explicit("node.ops_listen") {
-            let listener = bind(&self.settings.node.node.ops_listen).await?;
-            // The node serves before the gate can be ready.
-            ops::serve(
-                listener,
-                gate.readiness().clone(),
-                self.metrics.clone(),
-                &self.node_shutdown,
-            );
+        let configs = members::gates(&self.settings, self.size);
+        for (config, sockets) in configs.into_iter().zip(std::mem::take(&mut self.reserved)) {
+            let shutdown = Shutdown::new();
+            self.gate_shutdowns.push(shutdown.clone());
+            let coordination = match &self.place {
+                Place::Configured => None,
+                Place::Memory(coordination) => Some(Arc::clone(coordination)),
+            };
+            let starting = Gate::start_closed(config, coordination, sockets, shutdown);
+            let started = tokio::time::timeout(READY_TIMEOUT, starting).await;
+            let gate = started.context("the gate did not learn the types in time")??;
+            if self.addresses.is_empty() {
+                self.serve_ops(&gate).await?;
+            }
+            self.addresses.push(gate.addresses());
         }
         Ok(())
     }
 
-    /// Clients leave, then the node saves what objects hold.
+    /// Opens those ops ports that were asked for: of the first gate and the first node.
+    async fn serve_ops(&self, gate: &Gate) -> Result<()> {
+        // The nodes serve before the gate can be ready.
+        for (key, address, shutdown) in [
+            ("gate.ops_listen", &self.settings.gate.gate.ops_listen, self.gate_shutdowns.first()),
+            ("node.ops_listen", &self.settings.node.node.ops_listen, self.node_shutdowns.first()),
+        ] {
+            if let (true, Some(shutdown)) = (self.settings.is_explicit(key), shutdown) {
+                let listener = bind(address).await?;
+                ops::serve(listener, gate.readiness().clone(), self.metrics.clone(), shutdown);
+            }
+        }
+        Ok(())
+    }
+
+    /// Clients leave, then the nodes save what objects hold. All nodes at once: none hands over to
+    /// another that is about to end, too.
     ///
     /// # Errors
     /// If some could not be saved.
     pub(crate) async fn stop(&mut self) -> Result<()> {
-        for (name, shutdown) in [("gate", &self.gate_shutdown), ("node", &self.node_shutdown)] {
-            if !shutdown.drain(GRACE).await {
-                tracing::warn!("some tasks of the {name} did not end in time");
+        for (name, shutdowns) in [("gate", &self.gate_shutdowns), ("node", &self.node_shutdowns)] {
+            let draining = shutdowns.iter().map(|shutdown| shutdown.drain(GRACE));
+            if join_all(draining).await.contains(&false) {
+                tracing::warn!("some tasks of a {name} did not end in time");
             }
         }
-        match self.node.unsaved() {
+        match self.nodes.iter().map(Node::unsaved).sum::<usize>() {
             0 => Ok(()),
             unsaved => Err(anyhow::anyhow!("failed to save {unsaved} objects before the end"))?,
         }
     }
 }
 
-/// Serves the gate, and whoever else may.
-fn listen(
-    node: Node,
-    listener: TcpListener,
-    settings: &Settings,
-    requested: CancellationToken,
-) -> impl Future<Output = ()> + Send + use<> {
-    let secret = settings.node.cluster.secret.as_ref().map(|secret| secret.expose().to_owned());
-    async move {
-        if let Err(error) = node.listen(listener, secret.as_deref(), requested).await {
-            tracing::error!(error = format!("{error:#}"), "the node stopped listening");
-        }
+/// Binds a node's address, which must not be open to strangers.
+async fn listener(config: &wasmverse_node::Config) -> Result<TcpListener> {
+    let listener = bind(&config.node.listen).await?;
+    let bound = listener.local_addr()?;
+    if !bound.ip().is_loopback() && config.cluster.secret.is_none() {
+        let problem = format!("node.listen is {bound}, beyond loopback: set cluster.secret");
+        return Err(Failure::usage(problem));
     }
+    Ok(listener)
 }
 
-async fn bind(address: &str) -> Result<TcpListener> {
-    Ok(wasmverse_gate::bind(address).await?)
-}
-
-/// An address that is ours, but refuses connections for now.
-async fn reserve(address: &str, key: &str) -> Result<TcpSocket> {
-    let taken = || {
-        let variable = format!("WASMVERSE_GATE__{}", key.to_ascii_uppercase());
-        format!("failed to listen on {address} (choose another address with {variable})")
-    };
-    let found = tokio::net::lookup_host(address).await.with_context(taken)?.next();
-    let found = found.with_context(taken)?;
-    let socket = match found {
-        SocketAddr::V4(_) => TcpSocket::new_v4()?,
-        SocketAddr::V6(_) => TcpSocket::new_v6()?,
-    };
-    socket.set_reuseaddr(true)?;
-    socket.bind(found).with_context(taken)?;
-    Ok(socket)
+/// Serves gates and other nodes until the node has nothing to hand over any more.
+async fn listen(node: Node, listener: TcpListener, secret: Option<Secret>) {
+    let secret = secret.as_ref().map(Secret::expose);
+    if let Err(error) = node.listen(listener, secret, node.departed()).await {
+        tracing::error!(error = format!("{error:#}"), "the node stopped listening");
+    }
 }

@@ -1,6 +1,6 @@
 //! The sections that several processes share.
 
-use std::{fmt::Display, time::Duration};
+use std::{fmt::Display, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
@@ -12,6 +12,16 @@ use super::{Secret, span};
 pub struct ClusterConfig {
     /// Endpoints of etcd; none: a cluster of one.
     pub etcd: Vec<String>,
+    /// Whom to log in to etcd as; none: nobody in particular.
+    pub etcd_user: Option<String>,
+    /// With this password.
+    pub etcd_password: Option<Secret>,
+    /// For https: who signed etcd's certificate (PEM).
+    pub etcd_ca: Option<PathBuf>,
+    /// For https, where etcd wants one: our certificate (PEM).
+    pub etcd_cert: Option<PathBuf>,
+    /// The key of our certificate (PEM).
+    pub etcd_key: Option<PathBuf>,
     /// What all keys in etcd begin with.
     #[serde(deserialize_with = "prefix")]
     pub prefix: String,
@@ -24,6 +34,8 @@ pub struct ClusterConfig {
     /// A node that is not heard of for so long is gone.
     #[serde(serialize_with = "span::serialize", deserialize_with = "span::positive")]
     pub lease_ttl: Duration,
+    /// What is evened out between nodes: how many shards they have, or what these have to do.
+    pub placement: Placement,
     /// How many shards there are, fixed when a cluster is made.
     #[serde(deserialize_with = "at_least_one")]
     pub shards: u16,
@@ -35,25 +47,31 @@ impl Default for ClusterConfig {
     fn default() -> Self {
         Self {
             etcd: Vec::new(),
+            etcd_user: None,
+            etcd_password: None,
+            etcd_ca: None,
+            etcd_cert: None,
+            etcd_key: None,
             prefix: "/wasmverse".to_owned(),
             min_nodes: 1,
             stability: Duration::from_secs(10),
             lease_ttl: Duration::from_secs(5),
+            placement: Placement::Count,
             shards: 8192,
             secret: None,
         }
     }
 }
 
-impl ClusterConfig {
-    /// Tells the log, at the start of a process, what is configured without effect.
-    pub fn warn_of_ignored(&self) {
-        if !self.etcd.is_empty() {
-            tracing::warn!(
-                "cluster.etcd is set, but this version runs as a cluster of one and ignores it"
-            );
-        }
-    }
+/// What is evened out between nodes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Placement {
+    /// How many shards they have.
+    #[default]
+    Count,
+    /// What their shards had to do lately.
+    Load,
 }
 
 /// `[admin]`: who may operate the cluster.

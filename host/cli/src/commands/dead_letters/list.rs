@@ -1,6 +1,6 @@
 //! `wasmverse dead-letters list`: what was given up, and why.
 
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use clap::Args;
 use wasmverse_core::ObjectId;
@@ -10,7 +10,7 @@ use crate::{
     answers::{DeadLetter, DeadLetters},
     client::Client,
     failure::Result,
-    output::{Output, table, terminal_width},
+    output::{Output, age, table, terminal_width},
     printable::printable,
 };
 
@@ -99,19 +99,6 @@ fn text(letters: &[DeadLetter], width: usize, now: SystemTime) -> String {
     table(headings, &rows)
 }
 
-/// How long ago that was, about.
-fn age(at: &str, now: SystemTime) -> String {
-    let Ok(at) = humantime::parse_rfc3339(at) else { return "?".to_owned() };
-    // Clocks differ.
-    let seconds = now.duration_since(at).unwrap_or(Duration::ZERO).as_secs();
-    match seconds {
-        0..60 => format!("{seconds}s"),
-        60..3600 => format!("{}m", seconds / 60),
-        3600..172_800 => format!("{}h", seconds / 3600),
-        _ => format!("{}d", seconds / 86_400),
-    }
-}
-
 fn cut(text: &str, length_max: usize) -> String {
     if text.chars().count() <= length_max {
         return text.to_owned();
@@ -155,20 +142,5 @@ NUMBER  KIND  FROM             TO             METHOD   AGE  REASON
         let expected = "17\tsend\tBankAccount/ann\tBankAccount/ü\tdeposit\t\
             2017-07-14T02:40:01.000000Z\tapplication (overflow): the\\nbalance would not fit";
         assert_eq!(line(&letter()), expected);
-    }
-
-    #[test]
-    fn an_age_is_one_number() {
-        let now = humantime::parse_rfc3339("2017-07-14T12:00:00Z").unwrap();
-        for (at, expected) in [
-            ("2017-07-14T11:59:59.5Z", "0s"),
-            ("2017-07-14T13:00:00Z", "0s"),
-            ("2017-07-14T11:00:01Z", "59m"),
-            ("2017-07-13T12:00:00Z", "24h"),
-            ("2017-07-12T12:00:00Z", "2d"),
-            ("soon", "?"),
-        ] {
-            assert_eq!(age(at, now), expected, "{at}");
-        }
     }
 }
