@@ -1,7 +1,7 @@
 # Thin targets only: what they do is in tests/*.sh and in cargo.
 SHELL := /bin/bash
 .DEFAULT_GOAL := build
-.PHONY: build lint test chat bench docs torture
+.PHONY: build lint test chat cluster bench docs torture
 
 # Debug build of everything native.
 build:
@@ -22,6 +22,12 @@ test:
 chat:
 	@tests/setup.sh build
 	@exec cargo run --package wasmverse-cli --bin wasmverse -- dev $(dir $(wildcard objects/*/Cargo.toml)) $(CHAT_ARGS)
+
+# A whole cluster as processes of their own, in the foreground: etcd, PostgreSQL, three nodes, two gates, the chat.
+cluster:
+	@tests/setup.sh cluster
+	cargo build --package wasmverse-node --package wasmverse-gate --package wasmverse-cli --bins
+	@exec cargo run --package wasmverse-tests --example cluster
 
 # Benchmarks (release build), of parts and of the programs. `wasmverse bench` drives a running system.
 bench:

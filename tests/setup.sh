@@ -1,6 +1,7 @@
 #!/bin/bash
 # Brings what a bare Debian machine with Rust lacks, or says what to install.
 #   setup.sh build   what a build needs        setup.sh test   what the tests need, too
+#   setup.sh cluster what `make cluster` needs
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -29,7 +30,7 @@ wasm_target() {
 
 # gRPC clients of another language, in a virtual environment of the build's own.
 python() {
-  local want="grpcio==1.85.1 grpcio-tools==1.85.1" home=target/python
+  local want="grpcio==1.85.1 grpcio-tools==1.85.1 kubernetes-validate==1.37.0" home=target/python
   [ "$(cat "$home/wanted" 2>/dev/null)" = "$want" ] && return
   command -v python3 >/dev/null || debian python3 python3-venv
   rm -rf "$home"
@@ -72,10 +73,12 @@ command -v cargo >/dev/null || fail "no cargo; install Rust with rustup: https:/
 command -v cc >/dev/null || debian gcc libc6-dev
 wasm_target
 page
+[ "${1:-build}" != cluster ] || postgres
 if [ "${1:-build}" = test ]; then
   { cargo clippy --version && cargo fmt --version; } >/dev/null 2>&1 || rustup component add clippy rustfmt
   command -v curl >/dev/null || debian curl
   python
   browser
   postgres
+  command -v systemd-analyze >/dev/null || debian systemd
 fi

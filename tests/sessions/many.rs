@@ -54,9 +54,9 @@ async fn a_thousand_sessions_in_a_room_get_each_message_once_in_order() {
 /// What is said, as a client gets it that reads all that it is told.
 fn messages(mut connection: Connection) -> mpsc::Receiver<Value> {
     let (sender, messages) = mpsc::channel(16);
-    tokio::spawn(
-        async move { while sender.send(connection.event("message").await).await.is_ok() {} },
-    );
+    TaskTracker::new().spawn(async move {
+        while sender.send(connection.event("message").await).await.is_ok() {}
+    });
     messages
 }
 

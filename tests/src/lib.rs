@@ -3,10 +3,11 @@
 //! For the engine alone there is a [`stage`]; for node and gate in the test's process a
 //! [`cluster`]; for the real programs [`programs`], and for a node that dies or stops again and
 //! again a [`station`]; for a database [`postgres`], with a [`proxy`] before it that fails as it is
-//! told.
+//! told; and for a whole cluster of real processes a [`fleet`].
 
 pub mod cluster;
 pub mod corpus;
+pub mod fleet;
 pub mod forge;
 pub mod grpc;
 pub mod guests;

@@ -106,6 +106,49 @@ async fn a_send_is_had_once_whoever_takes_it_or_gives_it_up() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_that_settle_the_same_sends_in_different_orders_never_wait_for_each_other() {
+    const SENDS: u64 = 100;
+    let databases = Databases::find();
+    let url = databases.database();
+    let stores = [open(&url).await.unwrap(), open(&url).await.unwrap()];
+    let slow = "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+            PERFORM pg_sleep(0.002); RETURN old; END $$; \
+        CREATE TRIGGER slow BEFORE DELETE ON outbox FOR EACH ROW EXECUTE FUNCTION slow()";
+    query(&url, slow).unwrap();
+    let mine = claim(&*stores[0], "one").await;
+    let claimed = stores[1].claim(owner("two"), vec![(ShardId(SHARD.0 + 1), Epoch(0))]).await;
+    let shards = [(SHARD, mine), claimed.unwrap()[0]];
+    for from in ["a", "b", "c"] {
+        let sends = (0..SENDS).map(|_| send("x"));
+        commit(&*stores[0], with(put(from, mine, "1"), sends)).await.unwrap();
+        // One begins at the one end, the other at the other: each in one statement.
+        let settling = stores.iter().zip(shards).enumerate().map(|(node, (store, of))| {
+            let rows = (0..SENDS).map(|n| {
+                let place = if node == 0 { n } else { SENDS - 1 - n };
+                let row = beside(&place.to_string(), of.1, [Effect::Arrived(sent(from, place))]);
+                Commit { shard: of.0, ..row }
+            });
+            store.commit(rows.collect())
+        });
+        let answers = join_all(settling).await.into_iter().flat_map(Result::unwrap);
+        let (had, late): (Vec<_>, Vec<_>) = answers.partition(Result::is_ok);
+        assert!(late.iter().all(|answer| matches!(answer, Err(Error::Repeated(_)))), "{late:?}");
+        assert_eq!((had.len() as u64, late.len() as u64), (SENDS, SENDS));
+    }
+    for store in stores {
+        store.close().await.unwrap();
+    }
+    // The server has counted what its sessions met once they are gone.
+    let sessions = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'wasmverse' \
+                    AND datname = current_database()";
+    while query(&url, sessions).unwrap().trim() != "0" {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()";
+    assert_eq!(query(&url, deadlocks).unwrap().trim(), "0");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_forgets_waits_for_nobody_and_nobody_for_long() {
     let databases = Databases::find();
     let url = databases.database();

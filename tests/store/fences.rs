@@ -9,8 +9,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use wasmverse_core::{Epoch, Version};
-use wasmverse_store::Error;
+use wasmverse_core::{Epoch, ShardId, Version};
+use wasmverse_store::{Config, Error, Raised};
 use wasmverse_tests::{
     postgres::{Databases, query},
     proxy::{Passage, Proxy},
@@ -75,18 +75,32 @@ async fn a_commit_held_anywhere_delays_no_claim_and_comes_too_late() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_claim_waits_for_a_commit_that_is_under_way_and_no_longer() {
     let databases = Databases::find();
-    let url = databases.database();
-    let (older, newer) = (open(&url).await.unwrap(), open(&url).await.unwrap());
+    for raises in [false, true] {
+        waits_and_no_longer(&databases.database(), raises).await;
+    }
+}
+
+async fn waits_and_no_longer(url: &str, raises: bool) {
+    let (older, newer) = (open(url).await.unwrap(), open(url).await.unwrap());
     let slow = "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
             PERFORM pg_sleep(1); RETURN new; END $$; \
         CREATE TRIGGER slow BEFORE INSERT ON objects FOR EACH ROW EXECUTE FUNCTION slow()";
-    query(&url, slow).unwrap();
+    query(url, slow).unwrap();
     let first = claim(&*older, "older").await;
     let committing = commit(&*older, put("a", first, "1"));
     let claiming = async {
         tokio::time::sleep(Duration::from_millis(400)).await;
         let begun = Instant::now();
-        claim(&*newer, "newer").await;
+        if raises {
+            // In vain: it waits for nobody, and fences nobody.
+            let outdated = newer.raise(owner("newer"), vec![(SHARD, Epoch(first.0 + 1))]).await;
+            assert_eq!(outdated, Ok(vec![Raised::Has(first)]));
+            assert!(begun.elapsed() < Duration::from_millis(300), "{:?}", begun.elapsed());
+            let raised = newer.raise(owner("newer"), vec![(SHARD, first)]).await;
+            assert_eq!(raised, Ok(vec![Raised::To(Epoch(first.0 + 1))]));
+        } else {
+            claim(&*newer, "newer").await;
+        }
         // The claim was answered: what was under way is done.
         let seen = read(&*newer, "a").await;
         (begun.elapsed(), seen)
@@ -97,6 +111,24 @@ async fn a_claim_waits_for_a_commit_that_is_under_way_and_no_longer() {
     assert!(took > Duration::from_millis(300) && took < Duration::from_secs(4), "{took:?}");
     let late = commit(&*older, put("a", first, "2")).await;
     assert!(matches!(late, Err(Error::Fenced(_))), "{late:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn all_shards_are_raised_at_once_and_as_fast_when_plans_are_kept() {
+    const SHARDS: u16 = 8192;
+    let databases = Databases::find();
+    let url = Some(databases.database());
+    let config = Config { url, shards: SHARDS, ..Config::default() };
+    let store = wasmverse_store::open(&config).await.unwrap();
+    // The server keeps a plan from the sixth time on.
+    for epoch in 0..8 {
+        let shards = (0..SHARDS).map(|shard| (ShardId(shard), Epoch(epoch))).collect();
+        let begun = Instant::now();
+        let raised = store.raise(owner("one"), shards).await.unwrap();
+        let took = begun.elapsed();
+        assert!(raised.iter().all(|raised| *raised == Raised::To(Epoch(epoch + 1))));
+        assert!(took < STATEMENT, "{took:?} from epoch {epoch}");
+    }
 }
 
 /// Run by [`a_process_that_is_stopped_changes_nothing_after_a_claim`], with the URL of its database.

@@ -11,6 +11,7 @@ const FOLDERS: &[&str] = &[
     "objects",
     "tests",
     "docs",
+    "deploy",
     "benches",
 ];
 
