@@ -187,11 +187,6 @@ impl Node {
         self.0.links.wait().await;
     }
 
-    /// How many shards this node has; none: it is no member of a cluster, and has all.
-    pub fn shards_held(&self) -> Option<watch::Receiver<usize>> {
-        self.0.joined().map(|joined| joined.held.subscribe())
-    }
-
     /// Under what others see it; none: it is no member of a cluster.
     pub fn registration(&self) -> Option<watch::Receiver<Option<Registration>>> {
         self.0.joined().map(|joined| joined.cluster.registration())

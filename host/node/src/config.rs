@@ -59,16 +59,15 @@ impl Config {
 
     /// How to reach etcd.
     pub(crate) fn etcd(&self) -> EtcdConfig {
-        let ClusterConfig { etcd, prefix, etcd_user, etcd_password, .. } = self.cluster.clone();
-        let ClusterConfig { etcd_ca, etcd_cert, etcd_key, .. } = self.cluster.clone();
+        let cluster = &self.cluster;
         EtcdConfig {
-            endpoints: etcd,
-            prefix,
-            user: etcd_user,
-            password: etcd_password.map(|password| password.expose().to_owned()),
-            ca: etcd_ca,
-            cert: etcd_cert,
-            key: etcd_key,
+            endpoints: cluster.etcd.clone(),
+            prefix: cluster.prefix.clone(),
+            user: cluster.etcd_user.clone(),
+            password: cluster.etcd_password.as_ref().map(Secret::expose).map(str::to_owned),
+            ca: cluster.etcd_ca.clone(),
+            cert: cluster.etcd_cert.clone(),
+            key: cluster.etcd_key.clone(),
         }
     }
 

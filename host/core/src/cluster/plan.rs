@@ -15,7 +15,7 @@ use std::collections::BinaryHeap;
 
 use crate::{NodeId, ShardId};
 
-use super::{Incarnation, Slot, View, Why};
+use super::{Incarnation, View, Why};
 
 pub use load::Loads;
 
@@ -133,7 +133,7 @@ impl<'a> Draft<'a> {
         });
         let nodes: Vec<_> = nodes.collect();
         let mut draft = Self { view, nodes, shards: Vec::new() };
-        draft.shards = view.shards().map(|shard| draft.shard(view.slot(shard))).collect();
+        draft.shards = view.shards().map(|shard| draft.shard(shard)).collect();
         for (shard, node) in &view.pins {
             let place = draft.eligible(node);
             if let Some(shard) = draft.shards.get_mut(usize::from(shard.0)) {
@@ -143,7 +143,8 @@ impl<'a> Draft<'a> {
         draft
     }
 
-    fn shard(&self, slot: &Slot) -> Shard {
+    fn shard(&self, shard: ShardId) -> Shard {
+        let slot = self.view.slot(shard);
         let holder = slot.owner.as_ref().and_then(|owner| owner.holder.as_ref());
         let named = holder.and_then(|(node, _)| self.place(node));
         let owner = named.filter(|place| {
@@ -155,8 +156,7 @@ impl<'a> Draft<'a> {
         });
         let is_operators = slot.target.as_ref().is_some_and(|target| target.why == Why::Operator);
         let has_target = slot.target.is_some();
-        let is_handed_over =
-            target.is_some() && slot.owner.as_ref().is_some_and(|owner| owner.holder.is_none());
+        let is_handed_over = self.view.is_handed_over(shard);
         let (before, pin, why) = (target, None, None);
         Shard { owner, has_target, is_handed_over, is_operators, before, target, pin, why }
     }
