@@ -20,9 +20,11 @@
 //! let settings = |id: &str| Settings {
 //!     who: Who::Node {
 //!         id: NodeId::new(id),
+//!         process: String::new(),
 //!         addresses: vec![format!("{id}:47000")],
 //!         weight: 1,
 //!     },
+//!     cluster: None,
 //!     shards: ShardCount::default(),
 //!     protocol: 1,
 //!     version: "0.1.0".to_owned(),

@@ -88,6 +88,19 @@ impl Memory {
     }
 }
 
+impl Memory {
+    /// Loses everything, as if it were made anew: keys, leases, and how many revisions there were.
+    pub fn lose_all(&self) {
+        self.shared.with(|state| {
+            (state.revision, state.compacted) = (1, 0);
+            state.rows.clear();
+            state.history.clear();
+            state.leases.clear();
+        });
+        self.shared.moved.send_modify(|(_, turns)| *turns += 1);
+    }
+}
+
 impl Shared {
     /// Leases that are over lapse first; who watches hears of it.
     fn with<T>(&self, act: impl FnOnce(&mut State) -> T) -> T {
@@ -108,7 +121,8 @@ impl Shared {
     /// What happened after a revision; nothing yet: when the next lease may lapse.
     fn news(&self, after: u64) -> Result<Result<Batch, Option<Instant>>, Error> {
         self.with(|state| {
-            if after < state.compacted {
+            // Nobody knows of what is to come, but for who saw what is lost.
+            if after < state.compacted || after > state.revision {
                 return Err(Error::Compacted);
             }
             let skipped = state.history.partition_point(|batch| batch.revision <= after);

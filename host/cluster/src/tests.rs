@@ -90,7 +90,13 @@ impl Process {
 /// With a lease of 2 s, and without a leader's plans: `min_nodes` is never met.
 fn node(id: &str) -> Settings {
     Settings {
-        who: Who::Node { id: NodeId::new(id), addresses: vec![format!("{id}:1")], weight: 1 },
+        who: Who::Node {
+            id: NodeId::new(id),
+            process: format!("process of {id}"),
+            addresses: vec![format!("{id}:1")],
+            weight: 1,
+        },
+        cluster: Some("c1".to_owned()),
         shards: ShardCount::new(300).unwrap(),
         protocol: 1,
         version: "0.1.0".to_owned(),
@@ -108,7 +114,8 @@ fn planning(id: &str, min_nodes: usize) -> Settings {
 }
 
 fn gate(id: &str) -> Settings {
-    Settings { who: Who::Gate { id: NodeId::new(id), address: format!("{id}:9") }, ..node(id) }
+    let who = Who::Gate { id: NodeId::new(id), address: format!("{id}:9") };
+    Settings { who, cluster: None, ..node(id) }
 }
 
 /// Writes targets by hand.

@@ -20,6 +20,7 @@ fn member(number: usize) -> Member {
     Member {
         id: NodeId::new(&format!("node-{number}.cluster.local")),
         incarnation: Incarnation::new(&format!("incarnation-{number}")),
+        process: "".into(),
         addresses: [].into(),
         weight: 1,
         is_leaving: false,

@@ -56,6 +56,9 @@ pub const STORAGE_PAGE_BYTES: usize = 1 << 20;
 
 /// What survives.
 pub trait Store: Send + Sync + 'static {
+    /// The name of the cluster whose state this is, given when the store was made.
+    fn cluster_id(&self) -> &str;
+
     /// Keeps a revision's component and gives it the type's next number. A digest that the type
     /// has already keeps its number.
     fn add_revision(&self, new: NewRevision) -> Answer<'_, RevisionRecord>;

@@ -22,6 +22,11 @@ macro_rules! pass_on {
     ($inner:ident: $($method:ident),+ $(,)?) => {
         $( $crate::pass_on!(@ $inner $method); )+
     };
+    (@ $inner:ident cluster_id) => {
+        fn cluster_id(&self) -> &str {
+            self.$inner.cluster_id()
+        }
+    };
     (@ $inner:ident add_revision) => {
         fn add_revision(
             &self,

@@ -98,11 +98,6 @@ impl PostgresStore {
         open::exists(&Connections::new(url, 1, Limits::default())?).await
     }
 
-    /// The name that this store's cluster was given when it was made.
-    pub fn cluster_id(&self) -> &str {
-        &self.cluster_id
-    }
-
     fn write_rows(&self, rows: Vec<Prepared>) -> Answer<'_, Vec<Result<Version, Error>>> {
         async move {
             if rows.is_empty() {
@@ -123,6 +118,10 @@ impl PostgresStore {
 }
 
 impl Store for PostgresStore {
+    fn cluster_id(&self) -> &str {
+        &self.cluster_id
+    }
+
     fn add_revision(&self, new: NewRevision) -> Answer<'_, RevisionRecord> {
         async move {
             components::verify(new.component.clone(), new.digest)

@@ -30,7 +30,7 @@ pub fn shares(store: &Arc<dyn Store>, count: usize) -> Vec<Arc<dyn Store>> {
 
 impl Store for Share {
     crate::pass_on! {
-        store: add_revision, activate_revision, active_revisions, revision, component, load, commit,
+        store: cluster_id, add_revision, activate_revision, active_revisions, revision, component, load, commit,
         settle, claim, raise, epochs, storage_get, storage_keys, storage_scan, result, result_keys,
         forget_results, sends, reminders, due, dead_letters, dead_letter, status, dump, restore, list
     }

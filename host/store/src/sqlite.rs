@@ -89,11 +89,6 @@ impl SqliteStore {
         Self { reads, writes, writer, tasks, cluster_id, shards }
     }
 
-    /// The name that this store's cluster was given when it was made.
-    pub fn cluster_id(&self) -> &str {
-        &self.cluster_id
-    }
-
     async fn write(&self, work: Work) -> Result<Done, Error> {
         let (answer, answered) = oneshot::channel();
         let sent = self.writer.send(Command::Write { work, answer }).await;
@@ -119,6 +114,10 @@ impl SqliteStore {
 }
 
 impl Store for SqliteStore {
+    fn cluster_id(&self) -> &str {
+        &self.cluster_id
+    }
+
     fn add_revision(&self, new: NewRevision) -> Answer<'_, RevisionRecord> {
         async move {
             components::verify(new.component.clone(), new.digest)

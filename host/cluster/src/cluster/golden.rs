@@ -97,7 +97,8 @@ mod v0_1_0 {
     fn node(leaving: bool) -> NodeValue {
         let (incarnation, version) = ("0f1e".to_owned(), "0.1.0".to_owned());
         let addresses = vec!["10.0.0.11:47000".to_owned(), "[::1]:47000".to_owned()];
-        NodeValue { incarnation, addresses, weight: 2, leaving, version, protocol: 1 }
+        let process = String::new();
+        NodeValue { incarnation, process, addresses, weight: 2, leaving, version, protocol: 1 }
     }
 
     fn gate(leaving: bool) -> GateValue {

@@ -76,6 +76,8 @@ pub(crate) struct ClusterValue {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct NodeValue {
     pub(crate) incarnation: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(crate) process: String,
     pub(crate) addresses: Vec<String>,
     pub(crate) weight: u32,
     #[serde(default)]

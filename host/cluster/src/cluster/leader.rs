@@ -24,7 +24,7 @@ use super::{
     pause::Pause,
 };
 use crate::{Error, Guard, Op};
-use writing::Written;
+use writing::{Trouble, Written};
 
 struct Leader {
     shared: Arc<Shared>,
@@ -168,15 +168,17 @@ impl Leader {
                 self.news(None).await?;
                 continue;
             };
-            match self.shared.write_targets(since, &seen, planned).await {
-                Ok(Written::All(Some(revision))) => written = revision,
-                Ok(Written::All(None)) => {
+            let Written { last, trouble } = self.shared.write_targets(since, &seen, planned).await;
+            written = last.unwrap_or(written);
+            match trouble {
+                None if last.is_some() => {}
+                None => {
                     self.pause.reset();
                     self.news((!unrest.is_zero()).then_some(unrest)).await?;
                 }
                 // The word of that is here, or is to come.
-                Ok(Written::Refused) => self.news(None).await?,
-                Err(error) => {
+                Some(Trouble::Refused) => self.news(None).await?,
+                Some(Trouble::Failed(error)) => {
                     warn!(%error, "failed to write targets");
                     self.rest(&error).await?;
                 }

@@ -190,6 +190,7 @@ mod tests {
         let node = |id: &str| Member {
             id: NodeId::new(id),
             incarnation: Incarnation::new("1"),
+            process: "".into(),
             addresses: [].into(),
             weight: 1,
             is_leaving: false,

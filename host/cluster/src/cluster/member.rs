@@ -12,8 +12,9 @@ use wasmverse_core::cluster::{Incarnation, Lease, View};
 
 use super::{
     Registration, Seen, Shared, Who,
-    keys::{GateValue, IncarnationValue, Key, NodeValue, decode, encode},
+    keys::{DrainValue, GateValue, IncarnationValue, Key, NodeValue, decode, encode},
     pause::Pause,
+    settings,
 };
 use crate::{Error, Guard, LeaseId, Op, Row};
 
@@ -125,6 +126,10 @@ impl Member {
     async fn try_to_register(&mut self) -> Result<Lease, Error> {
         let before = self.lease.take();
         self.retire(before);
+        if self.was_registered {
+            // A coordination service that has lost all is told again.
+            settings::agree(&*self.shared.coordination, &self.shared.settings).await?;
+        }
         let ttl = self.shared.settings.lease_ttl;
         let lease = Lease::new(ttl, self.shared.lease.now());
         let id = self.shared.coordination.grant(ttl).await?;
@@ -139,6 +144,7 @@ impl Member {
             return Err(Error::Unavailable("the place has just become free".to_owned()));
         }
         let incarnation = self.shared.new_incarnation();
+        let drained = self.stay_drained(&incarnation).await?;
         self.ours.push(incarnation.clone());
         let is_leaving = self.wanted.borrow().is_leaving;
         let guard = match &found {
@@ -147,7 +153,10 @@ impl Member {
             Some(row) => Guard::Revision(self.key.clone(), row.revision),
         };
         let put = put(&self.shared, &incarnation, is_leaving, id);
-        let Some(revision) = self.shared.commit(vec![guard], vec![put]).await? else {
+        let (more, puts) = drained.unzip();
+        let guards = std::iter::once(guard).chain(more).collect();
+        let ops = std::iter::once(put).chain(puts).collect();
+        let Some(revision) = self.shared.commit(guards, ops).await? else {
             return Err(Error::Unavailable("somebody else registers under this id".to_owned()));
         };
         if self.shared.lease.now() >= lease.until() {
@@ -161,6 +170,20 @@ impl Member {
         let registration = Registration { incarnation, revision, lease: id, is_leaving };
         self.shared.registration.send_replace(Some(registration));
         Ok(lease)
+    }
+
+    /// A node that was drained stays so until its process ends: what renews that, and rests on it.
+    async fn stay_drained(&self, incarnation: &Incarnation) -> Result<Option<(Guard, Op)>, Error> {
+        let Who::Node { id, .. } = &self.shared.settings.who else { return Ok(None) };
+        if !self.was_registered {
+            return Ok(None);
+        }
+        let key = Key::Drain(id.clone()).text();
+        let (_, row) = self.shared.coordination.get(&key).await?;
+        let Some(row) = row.filter(|row| self.is_ours(row)) else { return Ok(None) };
+        let value = encode(&DrainValue { incarnation: incarnation.to_string() });
+        let guard = Guard::Revision(key.clone(), row.revision);
+        Ok(Some((guard, Op::Put { key, value, lease: None })))
     }
 
     fn is_ours(&self, row: &Row) -> bool {
@@ -305,10 +328,11 @@ fn put(shared: &Shared, incarnation: &Incarnation, is_leaving: bool, lease: Leas
     let (version, protocol) = (settings.version.clone(), settings.protocol);
     let incarnation = incarnation.as_str().to_owned();
     let (key, value) = match &settings.who {
-        Who::Node { id, addresses, weight } => {
-            let (addresses, weight) = (addresses.clone(), *weight);
-            let leaving = is_leaving;
-            let value = NodeValue { incarnation, addresses, weight, leaving, version, protocol };
+        Who::Node { id, process, addresses, weight } => {
+            let (process, addresses) = (process.clone(), addresses.clone());
+            let (weight, leaving) = (*weight, is_leaving);
+            let value =
+                NodeValue { incarnation, process, addresses, weight, leaving, version, protocol };
             (Key::Node(id.clone()), encode(&value))
         }
         Who::Gate { id, address } => {

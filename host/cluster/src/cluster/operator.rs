@@ -8,7 +8,7 @@ use super::{
     pause::Pause,
     sight::active_type,
 };
-use crate::{Error, Guard, Op};
+use crate::{Error, Guard, Op, Row};
 
 /// So often something is tried.
 const TRIES: usize = 5;
@@ -68,7 +68,42 @@ impl Cluster {
         self.write_again(Op::Delete(Key::Drain(node.clone()).text())).await
     }
 
-    /// Makes a revision of a type the active one, under the version after the last.
+    /// The active revision of a type, as the coordination service has it now.
+    ///
+    /// # Errors
+    /// What that says.
+    pub async fn active_type(&self, name: &TypeName) -> Result<Option<ActiveType>, Error> {
+        let key = Key::Type(name.clone()).text();
+        let (_, row) = self.shared.coordination.get(&key).await?;
+        row.map(|row| read_type(&key, &row)).transpose()
+    }
+
+    /// Makes a revision the active one of a type of which the cluster does not know yet.
+    ///
+    /// # Errors
+    /// As [`Self::set_type`].
+    pub async fn tell_type(
+        &self,
+        name: &TypeName,
+        revision: RevisionNumber,
+        digest: [u8; 32],
+    ) -> Result<(), Error> {
+        let key = Key::Type(name.clone()).text();
+        let active = ActiveType { revision, digest, version: 1 };
+        let mut pause = Pause::new();
+        for _ in 1..TRIES {
+            let (guard, put) = (Guard::Absent(key.clone()), put_type(&key, &active));
+            // Whoever has told it before may have deployed something else since.
+            match self.shared.commit(vec![guard], vec![put]).await {
+                Ok(_) => return Ok(()),
+                Err(Error::Unavailable(_) | Error::Unknown(_)) => pause.wait().await,
+                Err(error) => return Err(error),
+            }
+        }
+        Err(Error::Unavailable(format!("the key `{key}` cannot be written")))
+    }
+
+    /// Makes a revision of a type the active one, under the version after the last, and above another.
     ///
     /// # Errors
     /// [`Error::Unknown`] if nobody knows whether it became that, else what the coordination service
@@ -78,6 +113,7 @@ impl Cluster {
         name: &TypeName,
         revision: RevisionNumber,
         digest: [u8; 32],
+        above: u64,
     ) -> Result<ActiveType, Error> {
         let key = Key::Type(name.clone()).text();
         let mut pause = Pause::new();
@@ -87,10 +123,7 @@ impl Cluster {
             let (guard, before) = match self.shared.coordination.get(&key).await? {
                 (_, None) => (Guard::Absent(key.clone()), 0),
                 (_, Some(row)) => {
-                    let found = decode::<TypeValue>(&row.value).and_then(|it| active_type(&it));
-                    let found = found.map_err(|why| {
-                        Error::Refused(format!("the key `{key}` makes no sense: {why}"))
-                    })?;
+                    let found = read_type(&key, &row)?;
                     if may_be_done.as_ref() == Some(&found) {
                         return Ok(found);
                     }
@@ -101,10 +134,8 @@ impl Cluster {
                 // It may have been done, and something else after it.
                 return Err(last);
             }
-            let active = ActiveType { revision, digest, version: before + 1 };
-            let (revision, digest) = (active.revision.0, hex::encode(active.digest));
-            let value = encode(&TypeValue { revision, digest, version: active.version });
-            let put = Op::Put { key: key.clone(), value, lease: None };
+            let active = ActiveType { revision, digest, version: before.max(above) + 1 };
+            let put = put_type(&key, &active);
             may_be_done = None;
             match self.shared.commit(vec![guard], vec![put]).await {
                 Ok(Some(_)) => return Ok(active),
@@ -143,4 +174,15 @@ impl Cluster {
         }
         self.shared.commit(Vec::new(), vec![op]).await.map(drop)
     }
+}
+
+fn put_type(key: &str, active: &ActiveType) -> Op {
+    let (revision, digest) = (active.revision.0, hex::encode(active.digest));
+    let value = encode(&TypeValue { revision, digest, version: active.version });
+    Op::Put { key: key.to_owned(), value, lease: None }
+}
+
+fn read_type(key: &str, row: &Row) -> Result<ActiveType, Error> {
+    let found = decode::<TypeValue>(&row.value).and_then(|it| active_type(&it));
+    found.map_err(|why| Error::Refused(format!("the key `{key}` makes no sense: {why}")))
 }

@@ -205,6 +205,7 @@ fn node(id: &NodeId, value: NodeValue, revision: u64) -> Member {
     Member {
         id: id.clone(),
         incarnation: Incarnation::new(&value.incarnation),
+        process: value.process.into(),
         addresses: value.addresses.into(),
         weight: value.weight,
         is_leaving: value.leaving,

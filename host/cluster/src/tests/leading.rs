@@ -141,6 +141,39 @@ async fn pins_and_drains_are_seen_by_all() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_node_stays_drained_when_it_is_registered_anew() {
+    let memory = Memory::new();
+    let way = memory.faulty();
+    let a = Process::start(&memory, node("a")).await;
+    let b = Process::start(&way, node("b")).await;
+    a.sees(|view| view.nodes.len() == 2).await;
+    let id = NodeId::new("b");
+    a.cluster.drain(&id).await.unwrap();
+    b.sees(|view| !view.is_eligible(&id)).await;
+    way.cut(true);
+    a.sees(|view| view.nodes.len() == 1).await;
+    way.cut(false);
+    let view = a.sees(|view| view.nodes.len() == 2).await;
+    assert!(!view.is_eligible(&id), "it is the same process");
+    drop(b);
+    a.sees(|view| view.nodes.len() == 1).await;
+    let _b = Process::start(&memory, node("b")).await;
+    a.sees(|view| view.is_eligible(&id)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shard_that_cannot_be_written_is_in_no_others_way() {
+    let memory = Memory::new();
+    // It makes no sense, so that nobody knows who owns that shard; and it is there.
+    let broken = Op::Put { key: "owners/150".to_owned(), value: "?".into(), lease: None };
+    memory.commit(vec![], vec![broken]).await.unwrap();
+    let a = Process::start(&memory, planning("a", 1)).await;
+    a.sees(|view| targets(view, "a") == 299).await;
+    memory.commit(vec![], vec![Op::Delete("owners/150".to_owned())]).await.unwrap();
+    a.sees(|view| targets(view, "a") == 300).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_version_of_a_type_grows_by_one_with_every_deploy() {
     let memory = Memory::new();
     let ways: Vec<_> = (0..4).map(|_| memory.faulty()).collect();
@@ -154,7 +187,7 @@ async fn the_version_of_a_type_grows_by_one_with_every_deploy() {
         ways[0].lose_answers(1);
         for (index, process) in (0..).zip(&processes) {
             let digest = [turn * 4 + index; 32];
-            let set = process.cluster.set_type(&name, RevisionNumber(turn.into()), digest);
+            let set = process.cluster.set_type(&name, RevisionNumber(turn.into()), digest, 0);
             let active = set.await.unwrap();
             assert_eq!(active.digest, digest);
             versions.push(active.version);
@@ -163,4 +196,10 @@ async fn the_version_of_a_type_grows_by_one_with_every_deploy() {
     assert_eq!(versions, (1..=20).collect::<Vec<_>>());
     let view = processes[0].sees(|view| view.types.get(&name).unwrap().version == 20).await;
     assert_eq!(view.types[&name].digest, [19; 32]);
+    let cluster = &processes[0].cluster;
+    cluster.tell_type(&name, RevisionNumber(1), [0; 32]).await.unwrap();
+    let active = cluster.active_type(&name).await.unwrap().unwrap();
+    assert_eq!((active.version, active.digest), (20, [19; 32]), "it is known already");
+    let above = cluster.set_type(&name, RevisionNumber(9), [9; 32], 40).await.unwrap();
+    assert_eq!(above.version, 41);
 }

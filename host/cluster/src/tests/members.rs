@@ -51,6 +51,40 @@ async fn settings_that_do_not_fit_are_refused_in_words() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_gate_may_come_first_and_the_nodes_name_the_cluster_as_their_store_does() {
+    let memory = Memory::new();
+    let g = Process::start(&memory, gate("g")).await;
+    assert!(g.cluster.view().borrow().cluster.is_empty());
+    let _a = Process::start(&memory, node("a")).await;
+    g.sees(|view| &*view.cluster == "c1").await;
+    let other = Settings { cluster: Some("c2".to_owned()), ..node("b") };
+    let Err(Error::Refused(told)) = Process::join(Arc::new(memory.clone()), other).await else {
+        panic!("it joined");
+    };
+    assert!(
+        told.contains("c1") && told.contains("c2") && told.contains("cluster.prefix"),
+        "{told}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_that_has_lost_all_is_told_all_again() {
+    let memory = Memory::new();
+    let a = Process::start(&memory, node("a")).await;
+    let g = Process::start(&memory, gate("g")).await;
+    let first = a.incarnation();
+    memory.lose_all();
+    for process in [&a, &g] {
+        process
+            .sees(|view| {
+                let again = view.nodes.values().any(|node| node.incarnation.to_string() != first);
+                again && view.gates.len() == 1 && &*view.cluster == "c1" && view.leader.is_some()
+            })
+            .await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_node_that_is_cut_off_gives_up_before_others_take_over() {
     let memory = Memory::new();
     let way = memory.faulty();

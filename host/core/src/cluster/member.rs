@@ -40,6 +40,9 @@ pub struct Member {
     pub id: NodeId,
     /// Of this registration.
     pub incarnation: Incarnation,
+    /// The process that is registered, as it calls itself on its links; empty: it does not say. Another
+    /// one that answers at the same address is not who is meant.
+    pub process: Arc<str>,
     /// Where others reach it (`HOST:PORT`): the first that answers. One, but where nodes are
     /// configured by hand.
     pub addresses: Arc<[String]>,

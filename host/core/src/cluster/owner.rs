@@ -228,6 +228,14 @@ impl State {
         }
     }
 
+    /// The coordination has lost all that it knew, and its revisions begin anew: what was written before
+    /// says nothing of how old a view is. What is held still is fenced, since its registration is gone.
+    pub fn forget_revisions(&mut self) {
+        if let Self::Away(after) = self {
+            *after = 0;
+        }
+    }
+
     /// What follows from what became of the action. An answer that is of no use any more changes
     /// nothing.
     pub fn after(&self, done: Done, shard: ShardId, me: Me<'_>, view: &View) -> Option<Change> {

@@ -11,7 +11,9 @@ mod quota;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BinaryHeap;
+use std::{cmp::Reverse, collections::BinaryHeap};
+
+use fnv::FnvHashMap;
 
 use crate::{NodeId, ShardId};
 
@@ -117,6 +119,8 @@ impl Shard {
 struct Draft<'a> {
     view: &'a View,
     nodes: Vec<Node<'a>>,
+    /// Where among them each is: it is asked twice for every shard.
+    places: FnvHashMap<&'a NodeId, usize>,
     shards: Vec<Shard>,
 }
 
@@ -132,7 +136,8 @@ impl<'a> Draft<'a> {
             quota: 0,
         });
         let nodes: Vec<_> = nodes.collect();
-        let mut draft = Self { view, nodes, shards: Vec::new() };
+        let places = nodes.iter().map(|node| node.id).zip(0..).collect();
+        let mut draft = Self { view, nodes, places, shards: Vec::new() };
         draft.shards = view.shards().map(|shard| draft.shard(shard)).collect();
         for (shard, node) in &view.pins {
             let place = draft.eligible(node);
@@ -162,7 +167,7 @@ impl<'a> Draft<'a> {
     }
 
     fn place(&self, node: &NodeId) -> Option<usize> {
-        self.nodes.binary_search_by(|other| other.id.cmp(node)).ok()
+        self.places.get(node).copied()
     }
 
     fn eligible(&self, node: &NodeId) -> Option<usize> {
@@ -224,34 +229,30 @@ impl<'a> Draft<'a> {
         quota::allot(&mut self.nodes, self.shards.len());
     }
 
-    /// Nodes that have less than they should, the emptiest first.
+    /// What nodes have less than they should.
     fn vacancies(&self) -> Vacancies {
         let lacks = self.nodes.iter().map(|node| match node.is_eligible {
             true => node.quota.saturating_sub(node.count),
             false => 0,
         });
-        // The first of equals is the greatest.
-        let heap = lacks.enumerate().map(|(place, lack)| (lack, std::cmp::Reverse(place)));
-        Vacancies(heap.filter(|(lack, _)| *lack > 0).collect())
+        Vacancies(lacks.collect())
     }
 
     /// What nobody owns waits for nothing, but to be claimed if somebody may.
     fn place_orphans(&mut self) {
-        let mut vacancies = self.vacancies();
-        for place in 0..self.shards.len() {
-            let shard = &self.shards[place];
-            if shard.owner.is_none() && !shard.is_handed_over && !self.is_eligible(shard.target) {
-                self.settle(place, Why::Orphan, &mut vacancies);
-            }
-        }
+        let is_orphan = |place: &usize| {
+            let shard = &self.shards[*place];
+            shard.owner.is_none() && !shard.is_handed_over && !self.is_eligible(shard.target)
+        };
+        let orphans = (0..self.shards.len()).filter(is_orphan).collect();
+        self.settle(orphans, Why::Orphan);
     }
 
     /// Who is to own nothing gives up what it has.
     fn drain(&mut self, moves_max: usize) {
-        let mut vacancies = self.vacancies();
         let mut left = self.moves_left(moves_max);
-        for place in 0..self.shards.len() {
-            let shard = &self.shards[place];
+        let mut drained = Vec::new();
+        for (place, shard) in self.shards.iter().enumerate() {
             if shard.owner.is_none() || self.is_eligible(shard.target) {
                 continue;
             }
@@ -259,20 +260,30 @@ impl<'a> Draft<'a> {
             let is_new = !shard.is_moving();
             if !is_new || left > 0 {
                 left -= usize::from(is_new);
-                self.settle(place, Why::Drain, &mut vacancies);
+                drained.push(place);
             }
+        }
+        self.settle(drained, Why::Drain);
+    }
+
+    /// Gives shards that must go somewhere their pins, or to the nodes that lack most.
+    fn settle(&mut self, places: Vec<usize>, why: Why) {
+        let (pinned, free): (Vec<_>, Vec<_>) =
+            places.into_iter().partition(|place| self.shards[*place].pin.is_some());
+        for place in pinned {
+            let Some(pin) = self.shards[place].pin else { continue };
+            self.assign(place, pin, if why == Why::Orphan { Why::Pin } else { why });
+        }
+        let nodes = self.vacancies().take(free.len());
+        debug_assert_eq!(nodes.len(), free.len(), "quotas add up to all shards");
+        for (place, node) in free.into_iter().zip(nodes) {
+            self.transfer(place, node, why);
         }
     }
 
-    /// Gives a shard that must go somewhere its pin, or the emptiest node.
-    fn settle(&mut self, place: usize, why: Why, vacancies: &mut Vacancies) {
-        let shard = &self.shards[place];
-        if let Some(pin) = shard.pin {
-            return self.assign(place, pin, if why == Why::Orphan { Why::Pin } else { why });
-        }
-        let before = shard.target;
-        let node = vacancies.take().expect("quotas add up to all shards");
-        if let Some(before) = before {
+    /// Gives a shard to another node, which has one more then.
+    fn transfer(&mut self, place: usize, node: usize, why: Why) {
+        if let Some(before) = self.shards[place].target {
             self.nodes[before].count -= 1;
         }
         self.nodes[node].count += 1;
@@ -301,22 +312,29 @@ impl<'a> Draft<'a> {
     /// Moves from nodes that have too much to those that have too little; what operators placed
     /// only if nothing else will do.
     fn balance(&mut self, moves_max: usize) {
-        let mut vacancies = self.vacancies();
-        let mut left = self.moves_left(moves_max);
+        let vacancies = self.vacancies();
+        let left = self.moves_left(moves_max).min(vacancies.0.iter().sum());
+        let excess = |node: &Node<'_>| match node.is_eligible {
+            true => node.count.saturating_sub(node.quota),
+            false => 0,
+        };
+        let mut excesses: Vec<_> = self.nodes.iter().map(excess).collect();
+        let mut leaving = Vec::new();
         for moves_operators in [false, true] {
-            for place in 0..self.shards.len() {
-                let shard = &self.shards[place];
+            for (place, shard) in self.shards.iter().enumerate() {
                 let Some(from) = shard.target.filter(|_| shard.is_free()) else { continue };
-                let Node { count, quota, is_eligible, .. } = self.nodes[from];
-                if shard.is_operators != moves_operators || count <= quota || !is_eligible {
-                    continue;
+                if shard.is_operators == moves_operators
+                    && excesses[from] > 0
+                    && leaving.len() < left
+                {
+                    excesses[from] -= 1;
+                    leaving.push(place);
                 }
-                let Some(to) = (left > 0).then(|| vacancies.take()).flatten() else { return };
-                left -= 1;
-                self.nodes[from].count -= 1;
-                self.nodes[to].count += 1;
-                self.assign(place, to, Why::Balance);
             }
+        }
+        let nodes = vacancies.take(leaving.len());
+        for (place, node) in leaving.into_iter().zip(nodes) {
+            self.transfer(place, node, Why::Balance);
         }
     }
 
@@ -329,16 +347,26 @@ impl<'a> Draft<'a> {
     }
 }
 
-/// What nodes lack.
-struct Vacancies(BinaryHeap<(usize, std::cmp::Reverse<usize>)>);
+/// What nodes lack, by their places.
+struct Vacancies(Vec<usize>);
 
 impl Vacancies {
-    /// The node that lacks most; it has one more then.
-    fn take(&mut self) -> Option<usize> {
-        let (lack, node) = self.0.pop()?;
-        if lack > 1 {
-            self.0.push((lack - 1, node));
+    /// Nodes for so many shards, as far as there are any: to who lacks most goes most. Each has its
+    /// shards one after the other, so that what a node owns is told in a few ranges.
+    fn take(&self, shards: usize) -> Vec<usize> {
+        // The first of equals is the greatest.
+        let lacking = self.0.iter().enumerate().filter(|(_, lack)| **lack > 0);
+        let mut heap: BinaryHeap<_> =
+            lacking.map(|(place, lack)| (*lack, Reverse(place))).collect();
+        let mut nodes = Vec::with_capacity(shards);
+        while nodes.len() < shards {
+            let Some((lack, place)) = heap.pop() else { break };
+            nodes.push(place.0);
+            if lack > 1 {
+                heap.push((lack - 1, place));
+            }
         }
-        Some(node.0)
+        nodes.sort_unstable();
+        nodes
     }
 }

@@ -231,6 +231,7 @@ mod tests {
         Member {
             id: NodeId::new(id),
             incarnation: Incarnation::new(incarnation),
+            process: "".into(),
             addresses: [format!("{id}:47000")].into(),
             weight: 1,
             is_leaving: false,

@@ -114,6 +114,7 @@ impl Keys {
             let member = Member {
                 id: id(node),
                 incarnation: incarnation(node, key.registration),
+                process: "".into(),
                 addresses: [].into(),
                 weight: 1,
                 is_leaving: key.is_leaving,

@@ -285,7 +285,7 @@ impl Store for Broken {
     }
 
     crate::pass_on! {
-        inner: dead_letters, dead_letter, activate_revision, active_revisions, revision,
+        inner: cluster_id, dead_letters, dead_letter, activate_revision, active_revisions, revision,
         component, settle, epochs, status, dump, restore, close
     }
 }

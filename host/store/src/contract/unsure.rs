@@ -95,7 +95,7 @@ impl Store for UnsureStore {
     }
 
     crate::pass_on! {
-        inner: add_revision, activate_revision, active_revisions, revision, component, load, settle,
+        inner: cluster_id, add_revision, activate_revision, active_revisions, revision, component, load, settle,
         epochs, storage_get, storage_keys, storage_scan, result, result_keys, forget_results, sends,
         reminders, due, dead_letters, dead_letter, status, dump, restore, list, close
     }

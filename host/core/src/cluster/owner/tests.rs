@@ -42,6 +42,7 @@ impl Seen {
         let member = Member {
             id: NodeId::new(id),
             incarnation: Incarnation::new(incarnation),
+            process: "".into(),
             addresses: [].into(),
             weight: 1,
             is_leaving: false,
