@@ -45,7 +45,8 @@ pub trait Callee: Send + Sync + 'static {
     fn call(&self, call: Call) -> BoxFuture<'static, Result<Reply, CallError>>;
 
     /// Brings a one-way call to its object, at most once; sends and calls from one task to one
-    /// object keep their order. What becomes of it is logged and counted, never answered.
+    /// object keep their order as long as its shard stays where it is. What becomes of it is logged and
+    /// counted, never answered.
     fn send(&self, call: Call);
 
     /// The same as `call`, for the router of this very process: a call that is not served here goes

@@ -225,6 +225,11 @@ fn check(peer: &Peer, ours: &Hello, theirs: &Hello) -> Result<(), String> {
     if !peer.terms.is_static && theirs.id != peer.member.id.as_str() {
         return Err(format!("{} answers there", theirs.id));
     }
+    // Started again, and not registered as far as we know: what it were given before it is would be
+    // lost with the registration that we know.
+    if !peer.member.process.is_empty() && theirs.incarnation != *peer.member.process {
+        return Err("another process answers there, under the same name".to_owned());
+    }
     Ok(())
 }
 

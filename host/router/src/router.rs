@@ -1,7 +1,6 @@
 //! Where objects are, and the way there (span `router.call`).
 
 use std::{
-    collections::BTreeSet,
     fmt,
     sync::{Arc, atomic::Ordering::Relaxed},
     time::Duration,
@@ -12,7 +11,7 @@ use tokio::sync::watch;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::Instrument as _;
 use wasmverse_core::{
-    Call, CallError, NodeId, ObjectId, Placement, Reply, ShardCount,
+    Call, CallError, Elsewhere, Epoch, NodeId, ObjectId, Placement, Reply, ShardCount,
     cluster::{Incarnation, Member, View},
 };
 
@@ -21,7 +20,7 @@ use crate::{
     has_own_key,
     hub::{Hub, follow},
     metrics::Metrics,
-    peer::Terms,
+    peer::{Peer, Terms},
     routes::Way,
     until_answered,
 };
@@ -149,6 +148,13 @@ impl Router {
         self.types.clone()
     }
 
+    /// Sends on a one-way call that this very process was taken to serve and does not: to an owner of a
+    /// later epoch than the one in which it did, which may be nobody yet.
+    pub fn send_elsewhere(&self, call: Call, refusal: Elsewhere) {
+        let least = Epoch(refusal.epoch.0.saturating_add(1));
+        self.hub.send_again(self.hub.next_number(), call, refusal.shard, least);
+    }
+
     /// A node that is linked, as it calls itself.
     pub fn linked(&self) -> Option<NodeId> {
         self.hub.links.borrow().first().map(|linked| linked.node.clone())
@@ -164,33 +170,46 @@ impl Router {
         self.hub.view.clone()
     }
 
-    /// Whether calls reach their objects: some node is linked, and every node that owns shards is, or
-    /// has not been away for long. Of a node's process: whether it reaches those that it calls.
+    /// Whether calls reach objects: some node is linked, and some that owns shards is, or has not been
+    /// away for long. A single node that is away says nothing of this process: it may be the one that is
+    /// cut off, and what it owns is soon another's if it is dead. Of a node's process: whether it
+    /// reaches any that it calls.
     ///
     /// # Errors
-    /// Says which node is not reached, and why.
+    /// Says why nothing is reached.
     pub fn is_serving(&self) -> Result<(), String> {
         let routes = self.hub.routes.load();
         if self.hub.here.is_none() && self.hub.links.borrow().is_empty() {
             return Err("no node is reached".to_owned());
         }
-        let is_away = |away: Duration| self.hub.terms.is_static || away >= AWAY_MAX;
-        let away = routes.peers.values().filter(|peer| peer.away_for().is_some_and(is_away));
-        let away: Vec<_> = away.collect();
-        if away.is_empty() {
-            return Ok(());
+        if self.hub.terms.is_static {
+            let away = routes.peers.values().find(|peer| peer.away_for().is_some());
+            return away.map_or(Ok(()), |peer| Err(unreached(peer)));
         }
+        let is_away = |peer: &Peer| peer.away_for().is_some_and(|away_for| away_for >= AWAY_MAX);
         let owners = routes.view.shards().filter_map(|shard| routes.view.owner(shard));
-        let owners: BTreeSet<_> = owners.map(|(member, _)| &member.id).collect();
-        match away.into_iter().find(|peer| owners.contains(&peer.member.id)) {
-            Some(peer) => Err(format!(
-                "the node {} owns shards and is not reached: {}",
-                peer.member.id,
-                peer.unreachable().message()
+        let mut away = None;
+        for (owner, _) in owners {
+            match routes.peers.get(&owner.id) {
+                Some(peer) if is_away(peer) => away = Some(peer),
+                // It is in this process, or near enough.
+                Some(_) | None => return Ok(()),
+            }
+        }
+        match away {
+            Some(peer) => Err(unreached(peer)),
+            None => Err(format!(
+                "nobody serves any shard: {} nodes are there, and cluster.min_nodes says how many \
+                 are waited for",
+                routes.view.nodes.len()
             )),
-            None => Ok(()),
         }
     }
+}
+
+fn unreached(peer: &Peer) -> String {
+    let why = peer.unreachable();
+    format!("the node {} owns shards and is not reached: {}", peer.member.id, why.message())
 }
 
 fn terms(
@@ -209,6 +228,7 @@ fn lone(addresses: Vec<String>) -> Member {
     Member {
         id: NodeId::new(addresses.first().map_or("", String::as_str)),
         incarnation: Incarnation::new(""),
+        process: "".into(),
         addresses: addresses.into(),
         weight: 1,
         is_leaving: false,

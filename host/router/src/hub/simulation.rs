@@ -118,9 +118,9 @@ fn holds(test: u64) {
     }
 }
 
-/// What must be found, within some hundred runs.
+/// What must be found, within two thousand runs; most is within a few.
 fn is_found(bug: Bug, kind: Kind) -> String {
-    let found = (0..400).find_map(|seed| run(seed, kind, bug, &mut Sum::default()).err());
+    let found = (0..2000).find_map(|seed| run(seed, kind, bug, &mut Sum::default()).err());
     let found = found.unwrap_or_else(|| panic!("{bug:?} is not found"));
     println!("{found}");
     found.lines().next().unwrap().to_owned()
@@ -185,8 +185,8 @@ fn a_drain_that_parks_every_call_is_found() {
 }
 
 #[test]
-fn a_later_chain_that_is_in_the_way_of_a_drain_is_ended_by_its_limit_alone() {
-    let found = is_found(Bug::ChainsComeBack, Kind::Planned);
+fn a_later_chain_that_is_in_the_way_of_a_drain_and_not_let_in_is_found() {
+    let found = is_found(Bug::StallsLetNoChainIn, Kind::Planned);
     assert!(found.contains("failed in a planned change"), "{found}");
 }
 

@@ -94,6 +94,7 @@ impl World {
                 id: id.clone(),
                 incarnation: Incarnation::new(incarnation),
                 // Nobody answers there.
+                process: "".into(),
                 addresses: ["127.0.0.1:1".to_owned()].into(),
                 weight: 1,
                 is_leaving,

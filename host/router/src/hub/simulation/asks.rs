@@ -97,7 +97,7 @@ impl World {
         let id = self.processes[place].id.clone();
         match op {
             EtcdOp::Register(asked) => {
-                let (lease, incarnation, revision) = self.grant(place);
+                let (lease, incarnation, revision) = self.grant(who);
                 EtcdAnswer::Registered(asked, incarnation, revision, lease)
             }
             EtcdOp::KeepAlive(lease, sent) => {

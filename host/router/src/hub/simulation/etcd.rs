@@ -79,7 +79,7 @@ impl Etcd {
     /// revision.
     pub(super) fn register(
         &mut self,
-        id: &NodeId,
+        (id, process): (&NodeId, &str),
         is_gate: bool,
         until: Time,
     ) -> (u64, Incarnation, u64) {
@@ -100,6 +100,7 @@ impl Etcd {
             let member = Member {
                 id: id.clone(),
                 incarnation: incarnation.clone(),
+                process: process.into(),
                 addresses: [].into(),
                 weight: 1,
                 is_leaving: false,

@@ -19,9 +19,9 @@ pub(super) enum Bug {
     LeaseIsNotLookedAt,
     DrainsParkEveryCall,
     ParkedCallsGoBackwards,
-    /// No bug: what a drain does not know. A turn in a shard that drains may wait for an object that is
-    /// busy with a later chain, whose call waits for the drain: only its limit ends that.
-    ChainsComeBack,
+    /// A turn in a shard that drains may wait for an object that is busy with a later chain, whose call
+    /// waits for the drain.
+    StallsLetNoChainIn,
 }
 
 /// One life of a process.
@@ -48,6 +48,7 @@ pub(super) enum Event {
     Lead(Who),
     Register(Who),
     DrainOver(Who, usize, u64),
+    Stall(Who, usize, u64),
     Pack(Who, Packing),
     Packed(Who, Packing, Pieces),
     Send(Who, usize, u64),
@@ -81,6 +82,7 @@ impl Event {
             | Self::Lead(who)
             | Self::Register(who)
             | Self::DrainOver(who, ..)
+            | Self::Stall(who, ..)
             | Self::Pack(who, _)
             | Self::Packed(who, ..)
             | Self::Send(who, ..)

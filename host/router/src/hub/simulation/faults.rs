@@ -251,7 +251,11 @@ impl World {
         let it = &self.processes[node];
         if it.node.leaving == Leaving::Moves {
             let is_told = it.view.nodes.get(&it.id).is_some_and(|member| member.is_leaving);
-            if is_told && !it.node.holds_any() {
+            // What is on its way to it is claimed, and moves on, before it goes.
+            let is_target = it.view.shards().any(|shard| {
+                it.view.slot(shard).target.as_ref().is_some_and(|target| target.node == it.id)
+            });
+            if is_told && !is_target && !it.node.holds_any() {
                 self.processes[node].node.leaving = Leaving::Ends;
                 self.ask_for_no_more(node);
             }

@@ -17,6 +17,7 @@ use crate::{letter::Settled, link, peer::Peer};
 use super::{
     calls::{Letter, index},
     node::Leaving,
+    process::name_of,
     turns::{Outcome, ReplyTo},
     world::{Event, MS, Who, World, shard_id},
 };
@@ -86,7 +87,8 @@ impl World {
         let there = &self.processes[node];
         let takes = there.is_up
             && there.paused_until <= self.now
-            && matches!(there.node.leaving, Leaving::Stays | Leaving::Moves);
+            && matches!(there.node.leaving, Leaving::Stays | Leaving::Moves)
+            && *peer.member.process == name_of(there.life);
         if !takes || self.cut(who.process, node).is_some() {
             return self.within(20 * MS, 200 * MS, Event::Dial(who, node));
         }

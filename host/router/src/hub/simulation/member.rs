@@ -6,7 +6,7 @@ use wasmverse_core::cluster::{Incarnation, Lease};
 
 use super::{
     asks::EtcdOp,
-    process::Registration,
+    process::{Registration, name_of},
     world::{Bug, Event, MS, SECOND, Time, Who, World},
 };
 
@@ -37,11 +37,11 @@ impl World {
     }
 
     /// At etcd: the lease, the incarnation, the revision.
-    pub(super) fn grant(&mut self, place: usize) -> (u64, Incarnation, u64) {
+    pub(super) fn grant(&mut self, who: Who) -> (u64, Incarnation, u64) {
         let until = self.now + TTL;
-        let process = &self.processes[place];
+        let process = &self.processes[who.process];
         let (id, is_gate) = (process.id.clone(), process.is_gate);
-        let granted = self.etcd.register(&id, is_gate, until);
+        let granted = self.etcd.register((&id, &name_of(who.life)), is_gate, until);
         self.at(until, Event::Expire(granted.0));
         granted
     }

@@ -14,8 +14,11 @@ use super::{
     sending::Relay,
     store::StoreOp,
     turns::{Entry, Turn},
-    world::{Event, MS, Time, World, shard_id},
+    world::{Bug, Event, MS, Time, Who, World, shard_id},
 };
+
+/// As the node's driver has it.
+const STALL: Time = 200 * MS;
 
 /// How a shard meets calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -194,6 +197,7 @@ impl World {
                 let place = self.place(process, shard);
                 (place.drained_since, place.door, place.drains) = (since, Door::Draining, true);
                 self.after(self.terms.drain, Event::DrainOver(who, shard, tag));
+                self.after(STALL, Event::Stall(who, shard, tag));
                 self.drained_if_quiet(process, shard, batch);
             }
             Action::Pack => {
@@ -252,6 +256,23 @@ impl World {
             self.checks.drains_cut += 1;
             self.answered(process, vec![(shard, tag, Done::Drained)]);
         }
+    }
+
+    /// A drain takes long: the nested calls that wait for it are let in.
+    pub(super) fn stalled(&mut self, who: Who, shard: usize, tag: u64) {
+        let lets_nobody_in = matches!(self.bug, Bug::StallsLetNoChainIn | Bug::DrainsParkEveryCall);
+        let place = self.place(who.process, shard);
+        if place.tag != tag || !place.drains || lets_nobody_in {
+            return;
+        }
+        let waiting = std::mem::take(&mut self.place(who.process, shard).parked);
+        let is_nested = |letter: &Letter| self.infos[letter.call].client.is_none();
+        let (chains, others): (VecDeque<_>, VecDeque<_>) = waiting.into_iter().partition(is_nested);
+        self.place(who.process, shard).parked = others;
+        for letter in chains {
+            self.let_in(who.process, shard, letter);
+        }
+        self.after(STALL, Event::Stall(who, shard, tag));
     }
 
     /// Somebody has left a shard.

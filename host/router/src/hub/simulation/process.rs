@@ -52,6 +52,11 @@ pub(super) struct Registration {
     pub(super) lease: u64,
 }
 
+/// How a process calls itself on its links, by which of its lives it is.
+pub(super) fn name_of(life: u32) -> String {
+    format!("life {life}")
+}
+
 pub(super) struct Process {
     place: usize,
     pub(super) id: NodeId,

@@ -87,10 +87,6 @@ impl World {
             let is_durable = random.random_ratio(2, 3);
             objects.push(Object { id, shard, is_durable });
         }
-        if !terms.is_faulty && bug != Bug::ChainsComeBack {
-            // A chain that has left a shard does not come back into it.
-            objects.sort_by_key(|object| object.shard);
-        }
         let mut world = Self {
             bug,
             now: 0,
@@ -178,6 +174,7 @@ impl World {
             Event::Lead(who) => self.lead(who.process),
             Event::Register(who) => self.register(who.process),
             Event::DrainOver(who, shard, tag) => self.end_drain(who.process, shard, tag),
+            Event::Stall(who, shard, tag) => self.stalled(who, shard, tag),
             Event::Pack(who, packing) => self.pack(who, packing),
             Event::Packed(who, packing, pieces) => self.packed(who.process, &packing, pieces),
             Event::Send(who, shard, tag) => self.hand_over(who.process, shard, tag),
