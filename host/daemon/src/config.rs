@@ -254,5 +254,19 @@ fn insert(table: &mut Table, path: &[String], value: Value) {
     table.insert(key.clone(), value);
 }
 
+/// Whether others can be told an address. `key` is the one that names it.
+///
+/// # Errors
+/// If it stands for every address of this machine: then it is nobody's to reach.
+pub fn check_advertised(key: &str, address: &str) -> Result<(), String> {
+    let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
+    match host.trim_matches(['[', ']']).parse::<std::net::IpAddr>() {
+        Ok(ip) if ip.is_unspecified() => Err(format!(
+            "others of the cluster cannot reach {address}: set {key} to the address at which they do"
+        )),
+        _ => Ok(()),
+    }
+}
+
 #[cfg(test)]
 mod tests;

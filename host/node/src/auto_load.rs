@@ -1,7 +1,7 @@
 //! Objects that are to be active without being called: each wherever it belongs.
 
 use std::{
-    collections::BTreeSet,
+    collections::BTreeMap,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context as _, ensure};
 use tokio::sync::{Semaphore, oneshot};
 use tokio_util::sync::CancellationToken;
-use wasmverse_core::{CallError, Caller, Chain, ObjectId, ShardId};
+use wasmverse_core::{CallError, Caller, Chain, Epoch, ObjectId};
 
 use crate::{
     host::Host,
@@ -80,14 +80,18 @@ pub(crate) async fn run(host: Arc<Host>, auto_load: AutoLoad, end: CancellationT
     let waking = async {
         let mut opened = host.joined().map(|joined| joined.opened.subscribe());
         let places = Arc::new(Semaphore::new(PARALLEL));
-        let mut awake = BTreeSet::new();
+        // And in which epoch: what has gone away and come back is to wake again.
+        let mut awake = BTreeMap::new();
         loop {
-            let is_ours = |object: &ObjectId| host.is_here(object);
-            awake.retain(|object| is_ours(object));
-            let missing: Vec<_> =
-                all.iter().filter(|it| is_ours(it) && !awake.contains(*it)).cloned().collect();
+            awake.retain(|object, epoch| host.epoch_here(object) == Some(*epoch));
+            let missing = |object: &&ObjectId| !awake.contains_key(*object);
+            let missing: Vec<_> = all
+                .iter()
+                .filter(missing)
+                .filter_map(|object| Some((object.clone(), host.epoch_here(object)?)))
+                .collect();
             awake.extend(missing.iter().cloned());
-            for object in missing {
+            for (object, _) in missing {
                 let waking = wake_surely(Arc::clone(&host), object, Arc::clone(&places));
                 host.background.spawn(end.clone().run_until_cancelled_owned(waking));
             }
@@ -109,7 +113,7 @@ async fn wake_surely(host: Arc<Host>, object: ObjectId, places: Arc<Semaphore>) 
             wake(&host, &object).await
         };
         let Err(error) = woken else { return };
-        if !host.is_here(&object) {
+        if host.epoch_here(&object).is_none() {
             // Another node sees to it.
             return;
         }
@@ -141,11 +145,16 @@ async fn wake(host: &Arc<Host>, object: &ObjectId) -> Result<(), CallError> {
 }
 
 impl Host {
-    /// Whether an object belongs on this node now.
-    fn is_here(&self, object: &ObjectId) -> bool {
-        let is_open = |shard: ShardId| self.owned.shards.is_open(shard);
-        // One that is pinned to a node is pinned to this one, or does not wake.
-        self.shard_of(object).is_none_or(is_open)
+    /// The epoch in which an object belongs on this node now; none: it does not.
+    fn epoch_here(&self, object: &ObjectId) -> Option<Epoch> {
+        match self.shard_of(object) {
+            Some(shard) => {
+                let shards = &self.owned.shards;
+                shards.is_open(shard).then(|| shards.epoch(shard))
+            }
+            // One that is pinned to a node is pinned to this one, or does not wake.
+            None => Some(Epoch(0)),
+        }
     }
 }
 

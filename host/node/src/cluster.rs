@@ -9,10 +9,13 @@ use anyhow::Context as _;
 use futures_util::{FutureExt as _, future::BoxFuture};
 use tokio::sync::watch;
 use wasmverse_cluster::{Cluster, Coordination, Registration, Settings, Who};
-use wasmverse_core::{Call, CallError, NodeId, Reply, cluster::View};
+use wasmverse_core::{
+    Call, CallError, NodeId, Reply,
+    cluster::{TargetKey, View},
+};
 use wasmverse_daemon::config::Placement;
 use wasmverse_proto::PROTOCOL;
-use wasmverse_router::{Callee, LinkBounds, Local, Role, Router, RouterConfig};
+use wasmverse_router::{Callee, LinkBounds, Local, Role, Router, RouterConfig, WayBack};
 
 use crate::{config::Config, deploy::everywhere, host::Host, node::Node, shards};
 
@@ -26,9 +29,13 @@ const LINKS_LIMIT: Duration = Duration::from_secs(5);
 pub(crate) struct Joined {
     pub(crate) cluster: Cluster,
     pub(crate) router: Router,
+    /// The name of this process on its links.
+    pub(crate) process: String,
+    /// With fewer nodes it serves nothing.
+    pub(crate) quorum: usize,
     /// How many shards are its own in some way.
     pub(crate) held: watch::Sender<usize>,
-    /// Changes whenever shards have opened here.
+    /// Changes whenever shards have opened or closed here.
     pub(crate) opened: watch::Sender<()>,
 }
 
@@ -52,9 +59,11 @@ pub(crate) fn settings(config: &Config) -> anyhow::Result<Settings> {
     Ok(Settings {
         who: Who::Node {
             id: NodeId::new(config.node.id()),
+            process: format!("{:016x}", rand::random::<u64>()),
             addresses: vec![config.node.advertised().to_owned()],
             weight: config.node.weight,
         },
+        cluster: None,
         shards: wasmverse_core::ShardCount::new(cluster.shards).context("cluster.shards is 0")?,
         protocol: PROTOCOL,
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -64,6 +73,18 @@ pub(crate) fn settings(config: &Config) -> anyhow::Result<Settings> {
         moves_max: MOVES_MAX,
         by_load: cluster.placement == Placement::Load,
     })
+}
+
+fn has_gate(view: &View, address: &str) -> bool {
+    view.gates.values().any(|gate| &*gate.address == address)
+}
+
+/// So many nodes must be there for this one to serve.
+pub(crate) fn quorum(config: &Config) -> usize {
+    match config.cluster.serve_below_quorum {
+        true => 0,
+        false => usize::try_from(config.cluster.min_nodes).unwrap_or(usize::MAX),
+    }
 }
 
 /// Shards on their way from one living node to another at once.
@@ -85,6 +106,12 @@ impl Callee for Here {
             host.send(call);
         }
     }
+
+    fn send_within(&self, call: Call, back: WayBack) {
+        if let Some(host) = self.0.upgrade() {
+            host.send_or(call, |call, refusal| back.send_again(call, refusal));
+        }
+    }
 }
 
 impl Node {
@@ -92,11 +119,15 @@ impl Node {
     pub(crate) async fn join(
         &self,
         coordination: Arc<dyn Coordination>,
-        settings: Settings,
+        (settings, quorum): (Settings, usize),
         secret: Option<String>,
     ) -> anyhow::Result<()> {
         let host = &self.0;
         let end = host.links_end.clone();
+        let process = match &settings.who {
+            Who::Node { process, .. } => process.clone(),
+            Who::Gate { .. } => String::new(),
+        };
         if settings.by_load {
             host.owned.shards.count_load();
         }
@@ -115,8 +146,9 @@ impl Node {
         let router =
             Router::new(config, cluster.view(), Some(local), None, Role::Node, &host.links, end);
         let (held, opened) = (watch::Sender::new(0), watch::Sender::default());
-        let joined = Joined { cluster, router, held, opened };
-        host.gates.ask();
+        let joined = Joined { cluster, router, process, quorum, held, opened };
+        let views = joined.cluster.view();
+        host.gates.ask(move |address| has_gate(&views.borrow(), address));
         if host.joined.set(joined).is_err() {
             anyhow::bail!("the node is in a cluster already");
         }
@@ -154,8 +186,16 @@ impl Node {
         let (mut view, mut held) = (joined.cluster.view(), joined.held.subscribe());
         let moving = async {
             loop {
-                let has_heirs = joined.has_heirs(&view.borrow_and_update(), &me);
-                if *held.borrow_and_update() == 0 || !has_heirs {
+                let (has_heirs, is_target) = {
+                    let view = view.borrow_and_update();
+                    // What is on its way to this node is claimed, and moves on, before it goes.
+                    let is_for_us = |target: &TargetKey| target.node == me;
+                    let is_target = view
+                        .shards()
+                        .any(|shard| view.slot(shard).target.as_ref().is_some_and(is_for_us));
+                    (joined.has_heirs(&view, &me), is_target)
+                };
+                if !has_heirs || (*held.borrow_and_update() == 0 && !is_target) {
                     return;
                 }
                 tokio::select! {
@@ -190,6 +230,12 @@ impl Node {
     /// Under what others see it; none: it is no member of a cluster.
     pub fn registration(&self) -> Option<watch::Receiver<Option<Registration>>> {
         self.0.joined().map(|joined| joined.cluster.registration())
+    }
+
+    /// The name of this process on its links.
+    pub(crate) fn process(&self) -> String {
+        let alone = || format!("{:016x}", rand::random::<u64>());
+        self.0.joined().map_or_else(alone, |joined| joined.process.clone())
     }
 
     /// The id of the cluster; empty: it is in none.
@@ -232,7 +278,7 @@ impl Host {
             // Who is cut off itself knows of nobody else.
             joined.cluster.lease().is_held()
                 && view.nodes.contains_key(&NodeId::new(self.config.id()))
-                && !view.gates.values().any(|gate| &*gate.address == address)
+                && !has_gate(&view, address)
         })
     }
 

@@ -5,7 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use serde::{Deserialize, Serialize};
 use wasmverse_cluster::EtcdConfig;
 use wasmverse_core::Limits;
-use wasmverse_daemon::config::{AdminConfig, ClusterConfig, LogConfig, Secret, span};
+use wasmverse_daemon::config::{self, AdminConfig, ClusterConfig, LogConfig, Secret, span};
 use wasmverse_engine::MAPPINGS_PER_INSTANCE;
 use wasmverse_store::Location;
 
@@ -43,11 +43,13 @@ impl Config {
         Ok(())
     }
 
-    /// Whether the store is one that all nodes of a cluster can share.
+    /// Whether others of a cluster can reach this node, and share its store.
     ///
     /// # Errors
-    /// If it is not.
+    /// If they cannot.
     pub(crate) fn check_shared(&self) -> anyhow::Result<()> {
+        config::check_advertised("node.advertise", self.node.advertised())
+            .map_err(anyhow::Error::msg)?;
         let location = wasmverse_store::locate(&self.store())?;
         anyhow::ensure!(
             matches!(location, Location::Server(_)),
@@ -171,6 +173,13 @@ impl NodeConfig {
     /// Where others reach this node.
     pub fn advertised(&self) -> &str {
         self.advertise.as_deref().unwrap_or(&self.listen)
+    }
+
+    /// It listens on this port: others are told that one where the configuration leaves it open.
+    pub fn listens_on(&mut self, port: u16) {
+        if let (None, Some((host, "0"))) = (&self.advertise, self.listen.rsplit_once(':')) {
+            self.advertise = Some(format!("{host}:{port}"));
+        }
     }
 
     /// The node's name.

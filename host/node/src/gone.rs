@@ -88,8 +88,9 @@ impl Host {
         if clients.is_empty() {
             return;
         }
+        let shard = self.shard_of(&object);
         for client in &clients {
-            self.callers.forget(client, &object);
+            self.gates.callers.forget(client, &object, shard);
         }
         let mut waiting = self.gone.0.lock();
         let is_told = waiting.contains_key(&object);

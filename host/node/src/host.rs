@@ -19,7 +19,6 @@ use wasmverse_store::Store;
 use crate::{
     asleep::Asleep,
     budget::Budget,
-    callers::Callers,
     clock::Clock,
     cluster::Joined,
     config::{self, NodeConfig},
@@ -73,8 +72,6 @@ pub(crate) struct Host {
     /// The way to clients.
     pub(crate) gates: Arc<Gates>,
     pub(crate) gone: GoneClients,
-    /// Whom to tell if a gate is gone.
-    pub(crate) callers: Callers,
     pub(crate) clock: Clock,
     pub(crate) sends: Sends,
     pub(crate) reminders: Reminders,
@@ -141,7 +138,6 @@ impl Host {
             outgoing: Arc::new(Outgoing::new(logs.clone())),
             gates: Gates::new(config.gate_window),
             gone: GoneClients::default(),
-            callers: Callers::default(),
             clock: Clock::default(),
             sends: Sends::new(config.delivery_tries_max),
             reminders: Reminders::new(config.delivery_tries_max),

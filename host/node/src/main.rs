@@ -53,7 +53,7 @@ fn main() -> ExitCode {
         .flag("node.advertise", args.advertise)
         .flag("node.ops_listen", args.ops_listen)
         .flag("store.data_dir", args.data_dir);
-    let config: Config = match config::load(&source) {
+    let mut config: Config = match config::load(&source) {
         Ok(config) => config,
         Err(error) => return wasmverse_daemon::fail(NAME, &error),
     };
@@ -68,6 +68,7 @@ fn main() -> ExitCode {
         let listener = bind("node.listen", &config.node.listen).await?;
         let ops_listener = bind("node.ops_listen", &config.node.ops_listen).await?;
         let (address, ops_address) = (listener.local_addr()?, ops_listener.local_addr()?);
+        config.node.listens_on(address.port());
         anyhow::ensure!(
             address.ip().is_loopback() || config.cluster.secret.is_some(),
             "node.listen is {address}, beyond loopback: set cluster.secret, for nodes and gates"

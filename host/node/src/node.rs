@@ -7,7 +7,7 @@ use bytes::Bytes;
 use futures_util::{StreamExt as _, future::BoxFuture, stream};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use wasmverse_cluster::{Coordination, Etcd};
+use wasmverse_cluster::{Coordination, Etcd, Settings};
 use wasmverse_core::{Call, CallError, Reply, RevisionNumber, ShardCount, TypeName};
 use wasmverse_daemon::Shutdown;
 use wasmverse_engine::Engine;
@@ -67,13 +67,15 @@ impl Node {
         store: impl Future<Output = Result<Arc<dyn Store>, wasmverse_store::Error>>,
         shutdown: Shutdown,
     ) -> anyhow::Result<Self> {
-        let settings = cluster::settings(&config)?;
+        let (settings, quorum) = (cluster::settings(&config)?, cluster::quorum(&config));
         let secret = config.cluster.secret.as_ref().map(|secret| secret.expose().to_owned());
         let (auto_load, results_kept) =
             (AutoLoad::parse(&config.node.auto_load)?, config.store.results_kept);
         let shards = ShardCount::new(config.cluster.shards).context("cluster.shards is 0")?;
         let this = Self::make(config, store, async |_| Ok(Owned::nothing(shards))).await?;
-        this.join(coordination, settings, secret).await?;
+        let cluster = Some(this.0.store.cluster_id().to_owned());
+        let settings = Settings { cluster, ..settings };
+        this.join(coordination, (settings, quorum), secret).await?;
         this.load_cluster_types().await?;
         this.run_in_background(auto_load, results_kept, &shutdown);
         this.register().await;

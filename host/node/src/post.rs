@@ -11,8 +11,8 @@ use futures_util::{
 };
 use tokio::sync::oneshot;
 use wasmverse_core::{
-    Action, Call, CallError, Caller, Durability, ErrorKind, ON_CLIENT_GONE, ObjectId, Placement,
-    Reply, ShardId, TypeName,
+    Action, Call, CallError, Caller, Durability, Elsewhere, ErrorKind, ON_CLIENT_GONE, ObjectId,
+    Placement, Reply, ShardId, TypeName,
 };
 
 use crate::{
@@ -76,17 +76,20 @@ impl Host {
 
     /// Brings a call that nobody waits for.
     pub(crate) fn send(self: &Arc<Self>, call: Call) {
+        self.send_or(call, |call, refusal| self.send_elsewhere(call, refusal));
+    }
+
+    /// The same, if its object is here; else it goes elsewhere.
+    pub(crate) fn send_or(self: &Arc<Self>, call: Call, elsewhere: impl FnOnce(Call, Elsewhere)) {
         if let (Action::ClientsGone(clients), Caller::Platform) = (&call.action, &call.caller) {
             return self.clients_gone(call.object, clients.clone());
         }
         let again = self.joined().map(|_| call.clone());
         let object = call.object.clone();
-        match (self.accept(call, ReplyTo::Nobody), again) {
-            (Ok(()), _) => {}
-            (Err((_, error)), Some(call)) if error.as_elsewhere().is_some() => {
-                self.send_elsewhere(call);
-            }
-            (Err((_, error)), _) => ReplyTo::Nobody.answer(&self.metrics, &object, Err(error)),
+        let Err((_, error)) = self.accept(call, ReplyTo::Nobody) else { return };
+        match (again, error.as_elsewhere()) {
+            (Some(call), Some(refusal)) => elsewhere(call, refusal),
+            _ => ReplyTo::Nobody.answer(&self.metrics, &object, Err(error)),
         }
     }
 
@@ -136,7 +139,7 @@ impl Host {
                     if let Caller::Client(Some(client)) = &letter.caller
                         && revision.spec().methods.contains_key(ON_CLIENT_GONE)
                     {
-                        self.callers.note(client, object);
+                        self.gates.callers.note(client, object, self.shard_of(object));
                     }
                 }
                 // Its object may run another revision, which then decides.
@@ -306,9 +309,8 @@ impl Host {
                     self.owned.shards.count(shard, call);
                     Some(pass)
                 }
-                Met::Waits => {
-                    return Err(CallError::elsewhere(shard, self.owned.shards.epoch(shard)));
-                }
+                // It runs nothing, and what the drain waits for may wait for it.
+                Met::Waits => Some(self.owned.shards.look_in(shard)?),
                 Met::Away(error) => return Err(error),
             },
             None => None,

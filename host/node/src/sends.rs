@@ -147,15 +147,23 @@ async fn until(at: Option<Instant>) {
     }
 }
 
-/// A page of what is in the store; none: it cannot be read now.
+/// A page of what is in the store of the shards that are at work here, empty at its end; none: it
+/// cannot be read now. A shard that opens meanwhile has all be read again.
 async fn read(host: &Host, after: Option<Place>) -> Option<Vec<Pending>> {
+    let mut from = after.as_ref().map_or(ShardId(0), |(shard, ..)| *shard);
     let after = after.map(|(shard, from, number)| SendId { shard, from, number });
-    match host.store.sends(host.all_shards(), after.as_ref(), PAGE).await {
-        Ok(page) => Some(page.into_iter().map(pending).collect()),
-        Err(error) => {
-            tracing::warn!(%error, "failed to read the sends that wait");
-            tokio::time::sleep(READ_PAUSE).await;
-            None
+    loop {
+        let Some(run) = host.owned.shards.open_run(from) else { return Some(Vec::new()) };
+        let next = run.end().0.checked_add(1).map(ShardId);
+        let after = after.as_ref().filter(|after| run.contains(&after.shard));
+        match (host.store.sends(run, after, PAGE).await, next) {
+            (Ok(page), Some(next)) if page.is_empty() => from = next,
+            (Ok(page), _) => return Some(page.into_iter().map(pending).collect()),
+            (Err(error), _) => {
+                tracing::warn!(%error, "failed to read the sends that wait");
+                tokio::time::sleep(READ_PAUSE).await;
+                return None;
+            }
         }
     }
 }

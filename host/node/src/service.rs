@@ -58,7 +58,7 @@ impl Node {
         let ending = Ending { drain: shutdown, cut: CancellationToken::new() };
         let identity = Identity {
             id: self.id().to_owned(),
-            incarnation: format!("{:016x}", rand::random::<u64>()),
+            incarnation: self.process(),
             cluster: self.cluster_id(),
             shards: self.shards(),
         };
@@ -313,7 +313,9 @@ impl NodeService for Service {
         request: Request<AdoptTypeRequest>,
     ) -> Result<Response<AdoptTypeResponse>, Status> {
         let type_name = required_type(&request.get_ref().r#type)?;
-        self.node.0.types.until_adopted(&type_name, request.get_ref().version).await;
+        let types = &self.node.0.types;
+        types.until_adopted(&type_name, request.get_ref().version).await;
+        types.get(&type_name).map_err(|error| error_to_status(&error))?;
         Ok(Response::new(AdoptTypeResponse {}))
     }
 }

@@ -13,19 +13,23 @@ mod load;
 mod pack;
 mod parcel;
 mod parked;
+mod runs;
 
 use std::{
     collections::BTreeSet,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering::SeqCst},
+        atomic::{
+            AtomicBool, AtomicU64,
+            Ordering::{Relaxed, SeqCst},
+        },
     },
     time::Duration,
 };
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
-use wasmverse_core::{CallError, Chain, Epoch, ShardCount, ShardId};
+use wasmverse_core::{CallError, Chain, Epoch, ErrorKind, ShardCount, ShardId};
 
 pub(crate) use driver::run;
 pub(crate) use load::tell as tell_load;
@@ -37,6 +41,9 @@ pub(crate) use parked::{Parking, Waiting};
 const PARKED_MAX: usize = 16_384;
 /// When a caller that found no room may try again.
 const FULL_RETRY_AFTER: Duration = Duration::from_millis(200);
+
+/// When to try again while too few nodes are there.
+const QUORUM_RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// How a shard meets calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,6 +87,8 @@ pub(crate) struct Shards {
     outrun: Mutex<Vec<(ShardId, Epoch)>>,
     /// One of these two has become longer.
     stirred: Notify,
+    /// Too few nodes are there: calls are refused.
+    is_below_quorum: AtomicBool,
     /// Calls are counted, because shards are placed by them.
     counts_load: AtomicBool,
 }
@@ -130,6 +139,7 @@ impl Shards {
             quiet: Mutex::default(),
             outrun: Mutex::default(),
             stirred: Notify::new(),
+            is_below_quorum: AtomicBool::new(false),
             counts_load: AtomicBool::new(false),
         })
     }
@@ -161,6 +171,9 @@ impl Shards {
 
     /// A call of that chain comes to a shard.
     pub(crate) fn meet(self: &Arc<Self>, shard: ShardId, chain: &Chain) -> Met {
+        if self.is_below_quorum.load(Relaxed) {
+            return Met::Away(below_quorum());
+        }
         let slot = self.slot(shard);
         let mut word = slot.word.load(SeqCst);
         loop {
@@ -178,6 +191,16 @@ impl Shards {
         }
     }
 
+    /// Whether so many nodes are there as it takes to serve anything.
+    fn set_quorum(&self, is_there: bool) {
+        if self.is_below_quorum.swap(!is_there, Relaxed) == is_there {
+            match is_there {
+                true => tracing::info!("enough nodes are there: serving"),
+                false => tracing::warn!("too few nodes are there: serving nothing"),
+            }
+        }
+    }
+
     /// Leave for what has waited: it comes before all others.
     fn let_in(self: &Arc<Self>, shard: ShardId) -> Pass {
         self.slot(shard).word.fetch_add(1, SeqCst);
@@ -187,6 +210,16 @@ impl Shards {
     /// Leave for something of the node's own, which is done only while the shard is at work.
     pub(crate) fn enter(self: &Arc<Self>, shard: ShardId) -> Result<Pass, CallError> {
         match self.meet(shard, &Chain::default().since(u64::MAX)) {
+            Met::In(pass) => Ok(pass),
+            Met::Waits => Err(CallError::elsewhere(shard, self.epoch(shard))),
+            Met::Away(error) => Err(error),
+        }
+    }
+
+    /// Leave to look at a shard's objects, also while it drains. Once it is sealed nobody waits in it,
+    /// and its next owner says.
+    pub(crate) fn look_in(self: &Arc<Self>, shard: ShardId) -> Result<Pass, CallError> {
+        match self.meet(shard, &Chain::default().since(0)) {
             Met::In(pass) => Ok(pass),
             Met::Waits => Err(CallError::elsewhere(shard, self.epoch(shard))),
             Met::Away(error) => Err(error),
@@ -267,6 +300,12 @@ impl Shards {
     }
 }
 
+fn below_quorum() -> CallError {
+    let problem =
+        "fewer nodes are there than cluster.min_nodes, and nothing is served until they are";
+    CallError::new(ErrorKind::Unavailable, problem).retry_after(QUORUM_RETRY_AFTER)
+}
+
 impl Drop for Pass {
     fn drop(&mut self) {
         let before = self.shards.slot(self.shard).word.fetch_sub(1, SeqCst);
@@ -277,66 +316,4 @@ impl Drop for Pass {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn shards() -> Arc<Shards> {
-        Shards::new(ShardCount::new(4).unwrap())
-    }
-
-    fn since(began: u64) -> Chain {
-        Chain::default().since(began)
-    }
-
-    const SHARD: ShardId = ShardId(2);
-
-    #[test]
-    fn a_shard_that_is_not_ours_sends_calls_away_and_says_in_which_epoch() {
-        let shards = shards();
-        shards.set_epoch(SHARD, Epoch(7));
-        let Met::Away(error) = shards.meet(SHARD, &since(1)) else { panic!("it is not ours") };
-        assert_eq!(error.as_elsewhere().unwrap().epoch, Epoch(7));
-    }
-
-    #[test]
-    fn while_it_drains_chains_under_way_are_let_in_and_later_ones_wait() {
-        let shards = shards();
-        shards.open(SHARD, Epoch(1));
-        let Met::In(inside) = shards.meet(SHARD, &since(9)) else { panic!("it is open") };
-        shards.drain(SHARD, 9);
-        assert!(matches!(shards.meet(SHARD, &since(9)), Met::Waits));
-        assert!(matches!(shards.meet(SHARD, &since(8)), Met::In(_)));
-        assert!(shards.enter(SHARD).is_err(), "nothing of our own begins");
-        assert!(!shards.seal_if_quiet(SHARD), "somebody is inside");
-        drop(inside);
-        assert!(shards.take_quiet().contains(&SHARD));
-        assert!(shards.seal_if_quiet(SHARD));
-        assert!(matches!(shards.meet(SHARD, &since(8)), Met::Waits));
-    }
-
-    #[test]
-    fn once_sealed_quietly_nobody_ever_was_inside() {
-        let shards = shards();
-        shards.open(SHARD, Epoch(1));
-        shards.drain(SHARD, 5);
-        let seals = Arc::clone(&shards);
-        std::thread::scope(|scope| {
-            for _ in 0..4 {
-                let shards = Arc::clone(&shards);
-                scope.spawn(move || {
-                    for _ in 0..10_000 {
-                        let Met::In(pass) = shards.meet(SHARD, &since(1)) else { return };
-                        assert_ne!(
-                            Door::of(shards.slot(SHARD).word.load(SeqCst)),
-                            Door::Sealed,
-                            "sealed while somebody is inside"
-                        );
-                        drop(pass);
-                    }
-                });
-            }
-            scope.spawn(move || while !seals.seal_if_quiet(SHARD) {});
-        });
-        assert_eq!(shards.passes(SHARD), 0);
-    }
-}
+mod tests;

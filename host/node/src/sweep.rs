@@ -32,15 +32,19 @@ pub(crate) async fn sweep(host: Arc<Host>, end: CancellationToken) {
         idle => (idle / 4).clamp(PAUSE_MIN, PAUSE_MAX),
     };
     let pause = pause.min((host.config.gate_window / 2).max(PAUSE_MIN));
-    while end.run_until_cancelled(tokio::time::sleep(pause)).await.is_some() {
+    let pausing = async || {
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = host.gates.until_replaced() => {}
+        }
+    };
+    while end.run_until_cancelled(pausing()).await.is_some() {
         sweep_once(&host, Instant::now());
     }
 }
 
 fn sweep_once(host: &Arc<Host>, now: Instant) {
-    let (gates, gone) = host.gates.sweep(now, |gate| host.is_gate_no_more(gate));
-    let called = gates.iter().flat_map(|gate| host.callers.take(gate));
-    for (object, clients) in gone.into_iter().chain(called) {
+    for (object, clients) in host.gates.sweep(now, |gate| host.is_gate_no_more(gate)) {
         host.tell_gone(object, clients);
     }
     let idle = host.config.idle;

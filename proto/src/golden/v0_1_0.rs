@@ -15,8 +15,8 @@ use crate::{
         ref_to_object, reply_to_bytes, reply_to_frame,
     },
     node::{
-        CancelFrame, Fence, Frame, Frames, HandOverAnswer, HandOverHead, HandOverObject,
-        HandOverPart, Hello, NoMoreCalls, NotOwner, PushAck, PushFrame, ReplyFrame,
+        CancelFrame, Fence, Frame, Frames, HandOverAnswer, HandOverCallers, HandOverHead,
+        HandOverObject, HandOverPart, Hello, NoMoreCalls, NotOwner, PushAck, PushFrame, ReplyFrame,
         frame::Frame as Kind, hand_over_answer::Answer, hand_over_part::Part,
     },
 };
@@ -36,7 +36,7 @@ macro_rules! sample {
     };
 }
 
-pub(super) static SAMPLES: [Sample; 34] = [
+pub(super) static SAMPLES: [Sample; 35] = [
     sample!("frame.hello.node", frame(Kind::Hello(node())), kind, Kind::Hello(node())),
     sample!("frame.hello.gate", frame(Kind::Hello(gate())), kind, Kind::Hello(gate())),
     sample!("frame.call.invoke", call_frame(invoke()), call_of_frame, meant(&invoke())),
@@ -66,6 +66,7 @@ pub(super) static SAMPLES: [Sample; 34] = [
     sample!("part.object", part(object(true)), part_of, object(true)),
     sample!("part.object.bare", part(object(false)), part_of, object(false)),
     sample!("part.call", part(Part::Call(frame_of(invoke()))), call_of_part, meant(&invoke())),
+    sample!("part.callers", part(callers()), part_of, callers()),
     sample!("part.complete", part(Part::Complete(true)), part_of, Part::Complete(true)),
     sample!("answer.taken", answer(Answer::Taken(true)), answer_of, Answer::Taken(true)),
     sample!("answer.reply", answer(replied()), reply_of_answer, (7, failure())),
@@ -261,7 +262,12 @@ fn every_error() -> Vec<String> {
 
 fn head() -> Part {
     let (node, incarnation) = ("node-1".into(), "0f1e".into());
-    Part::Head(HandOverHead { shard: 4711, epoch: 5, node, incarnation })
+    Part::Head(HandOverHead { shard: 4711, epoch: 5, node, incarnation, ..HandOverHead::default() })
+}
+
+fn callers() -> Part {
+    let clients = vec!["10.0.0.11:49000/7f".into(), "10.0.0.12:49000/1".into()];
+    Part::Callers(HandOverCallers { object: Some(object_to_ref(&id("lobby-ä"))), clients })
 }
 
 fn object(has_state: bool) -> Part {

@@ -28,6 +28,8 @@ pub struct ClusterConfig {
     /// Shards are placed when so many nodes are there.
     #[serde(deserialize_with = "at_least_one")]
     pub min_nodes: u32,
+    /// With fewer nodes than that what has been placed is served on; else it waits.
+    pub serve_below_quorum: bool,
     /// Shards move for balance when membership has been stable for so long.
     #[serde(with = "span")]
     pub stability: Duration,
@@ -54,6 +56,7 @@ impl Default for ClusterConfig {
             etcd_key: None,
             prefix: "/wasmverse".to_owned(),
             min_nodes: 1,
+            serve_below_quorum: true,
             stability: Duration::from_secs(10),
             lease_ttl: Duration::from_secs(5),
             placement: Placement::Count,

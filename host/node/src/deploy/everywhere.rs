@@ -49,24 +49,64 @@ impl Host {
             async move { node.prepare_type(Request::new(asked)).await.map(drop) }
         })
         .await?;
-        let active = joined.cluster.set_type(type_name, number, record.digest).await;
+        // Also above what runs here: a coordination that has lost all counts anew.
+        let above = self.types.version(type_name);
+        let active = joined.cluster.set_type(type_name, number, record.digest, above).await;
         let ActiveType { version, .. } = active.map_err(|error| {
             CallError::new(ErrorKind::Unavailable, error.to_string()).maybe_executed()
         })?;
-        let stored = self.store.activate_revision(type_name, number).await;
-        let mut stored = stored.map_err(|error| unstored(&error))?;
+        // It is the active one now, whatever becomes of the rest.
+        let running = self.run_everywhere(joined, type_name, number, version);
+        let mut stored = running.await.map_err(CallError::maybe_executed)?;
+        // Another deploy may have begun later.
+        stored.active = self.types.version(type_name) == version;
+        Ok(stored)
+    }
+
+    /// Waits until all live nodes run what has become the active revision.
+    async fn run_everywhere(
+        &self,
+        joined: &Joined,
+        type_name: &TypeName,
+        number: RevisionNumber,
+        version: u64,
+    ) -> Result<RevisionRecord, CallError> {
+        let stored = self.store_active(joined, type_name, number).await?;
         let adopted =
             tokio::time::timeout(ADOPT_LIMIT, self.types.until_adopted(type_name, version));
         let late = || CallError::new(ErrorKind::Unavailable, "this node does not run it yet");
-        adopted.await.map_err(|_| late().maybe_executed())?;
+        adopted.await.map_err(|_| late())?;
+        self.types.get(type_name)?;
         self.ask_others(joined, ADOPT_LIMIT, |mut node| {
             let asked = AdoptTypeRequest { r#type: type_name.as_str().into(), version };
             async move { node.adopt_type(Request::new(asked)).await.map(drop) }
         })
         .await?;
-        // Another deploy may have begun later.
-        stored.active = self.types.version(type_name) == version;
         Ok(stored)
+    }
+
+    /// Has the store name the same revision as the coordination. Whoever deploys at the same time does
+    /// so, too: the last one to write the store has looked at the coordination afterwards.
+    async fn store_active(
+        &self,
+        joined: &Joined,
+        type_name: &TypeName,
+        number: RevisionNumber,
+    ) -> Result<RevisionRecord, CallError> {
+        let stored = self.store.activate_revision(type_name, number).await;
+        let stored = stored.map_err(|error| unstored(&error))?;
+        let mut written = number;
+        loop {
+            let active = joined.cluster.active_type(type_name).await;
+            let active = active
+                .map_err(|error| CallError::new(ErrorKind::Unavailable, error.to_string()))?;
+            let Some(active) = active.filter(|active| active.revision != written) else {
+                return Ok(stored);
+            };
+            written = active.revision;
+            let again = self.store.activate_revision(type_name, written).await;
+            again.map_err(|error| unstored(&error))?;
+        }
     }
 
     /// Asks all other nodes for something. One that is gone meanwhile is not waited for.
@@ -148,8 +188,8 @@ impl Node {
         let stored = stored.context("failed to read the active types")?;
         let known = joined.cluster.view().borrow().types.clone();
         for record in stored.iter().filter(|record| !known.contains_key(&record.type_name)) {
-            let set = joined.cluster.set_type(&record.type_name, record.number, record.digest);
-            set.await.context("failed to tell the cluster of a type")?;
+            let told = joined.cluster.tell_type(&record.type_name, record.number, record.digest);
+            told.await.context("failed to tell the cluster of a type")?;
         }
         let (mut records, mut versions) = (Vec::new(), BTreeMap::new());
         for (type_name, active) in joined.cluster.view().borrow().types.clone() {

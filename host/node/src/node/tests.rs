@@ -76,7 +76,7 @@ impl Store for Troubled {
     }
 
     wasmverse_store::pass_on! {
-        store: result, result_keys, forget_results, sends, reminders, due, dead_letters, dead_letter, activate_revision, active_revisions, revision, component, claim, raise, epochs, storage_get, storage_keys, storage_scan, status, dump, restore, list, close
+        store: cluster_id, result, result_keys, forget_results, sends, reminders, due, dead_letters, dead_letter, activate_revision, active_revisions, revision, component, claim, raise, epochs, storage_get, storage_keys, storage_scan, status, dump, restore, list, close
     }
 }
 

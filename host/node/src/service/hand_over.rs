@@ -1,6 +1,9 @@
 //! Takes in what goes along with a shard: it is kept until this node has claimed the shard.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use futures_util::{StreamExt as _, stream, stream::FuturesUnordered};
 use tokio::sync::oneshot;
@@ -11,8 +14,8 @@ use wasmverse_core::{
 use wasmverse_proto::{
     convert::{error_to_status, frame_to_call, ref_to_object, reply_to_frame},
     node::{
-        CallFrame, HandOverAnswer, HandOverHead, HandOverObject, HandOverPart, NotOwner,
-        hand_over_answer::Answer as Wire, hand_over_part::Part,
+        CallFrame, HandOverAnswer, HandOverCallers, HandOverHead, HandOverObject, HandOverPart,
+        NotOwner, hand_over_answer::Answer as Wire, hand_over_part::Part,
     },
 };
 
@@ -24,6 +27,8 @@ use crate::{
 
 /// What one parcel may carry, in bytes.
 const BYTES_MAX: usize = 1 << 30;
+/// A view that is as new as the sender's has so long to come.
+const VIEW_LIMIT: Duration = Duration::from_secs(2);
 
 impl Service {
     pub(super) async fn take_over(
@@ -33,7 +38,7 @@ impl Service {
         let Some(HandOverPart { part: Some(Part::Head(head)) }) = parts.message().await? else {
             return Err(refused("the first part must be a head"));
         };
-        let shard = self.expected(&head)?;
+        let shard = self.expected(&head).await?;
         let (mut parcel, mut answers) = (Parcel::new(Epoch(head.epoch), Vec::new()), Vec::new());
         let mut bytes = 0;
         loop {
@@ -46,7 +51,13 @@ impl Service {
                     bytes += frame.payload.len();
                     let (waiting, answer) = waiting(frame).map_err(|e| error_to_status(&e))?;
                     parcel.calls.push(waiting);
-                    answers.push(answer);
+                    answers.extend(answer);
+                }
+                Some(Part::Callers(HandOverCallers { object, clients })) => {
+                    bytes += clients.iter().map(String::len).sum::<usize>();
+                    let object = ref_to_object(object.as_ref()).map_err(|e| error_to_status(&e))?;
+                    let clients = clients.into_iter().map(Arc::from).collect();
+                    parcel.callers.push((object, clients));
                 }
                 Some(Part::Complete(_)) => break,
                 Some(Part::Head(_)) | None => return Err(refused("the parcel breaks off")),
@@ -57,8 +68,13 @@ impl Service {
         }
         let host = &self.node.0;
         tracing::debug!(%shard, from = head.node, pieces = parcel.pieces.len(), "took a parcel");
-        // One that came before, and was tried again.
-        if let Some(before) = host.owned.shards.keep(shard, parcel) {
+        // It may have become another's while all of it came.
+        self.expected(&head).await?;
+        if let Some(mut before) = host.owned.shards.keep(shard, parcel) {
+            if before.epoch.0 == head.epoch {
+                // It is the same one, tried again: all of its calls are here once more.
+                before.calls.retain(|waiting| matches!(waiting.reply, ReplyTo::Caller(_)));
+            }
             host.send_on(shard, before.calls);
         }
         let taken = HandOverAnswer { answer: Some(Wire::Taken(true)) };
@@ -70,12 +86,16 @@ impl Service {
     }
 
     /// The shard of a parcel, if this node is the one that is to have it.
-    fn expected(&self, head: &HandOverHead) -> Result<ShardId, Status> {
+    async fn expected(&self, head: &HandOverHead) -> Result<ShardId, Status> {
         let host = &self.node.0;
         let shard = u16::try_from(head.shard).ok().filter(|shard| *shard < host.shards.get());
         let shard = ShardId(shard.ok_or_else(|| refused("there is no such shard"))?);
         let joined = host.joined().ok_or_else(|| refused("this node is in no cluster"))?;
-        let view: Arc<View> = joined.cluster.view().borrow().clone();
+        let mut views = joined.cluster.view();
+        // Its sender may have heard earlier of what the leader wrote.
+        let is_new = |view: &Arc<View>| view.revision >= head.revision;
+        let _ = tokio::time::timeout(VIEW_LIMIT, views.wait_for(is_new)).await;
+        let view: Arc<View> = views.borrow().clone();
         let target = view.slot(shard).target.as_ref();
         let me = NodeId::new(self.node.id());
         if target.is_none_or(|target| target.node != me) {
@@ -101,12 +121,16 @@ impl Service {
 
 type Answering = (u64, oneshot::Receiver<Answer>);
 
-fn waiting(frame: CallFrame) -> Result<(Waiting, Answering), CallError> {
-    let id = frame.id;
+/// None waits for the answer of a one-way call.
+fn waiting(frame: CallFrame) -> Result<(Waiting, Option<Answering>), CallError> {
+    let (id, is_one_way) = (frame.id, frame.one_way);
     let call = frame_to_call(frame, Instant::now())?;
+    if is_one_way {
+        return Ok((Waiting { call, reply: ReplyTo::Nobody, charge: None }, None));
+    }
     let (reply, answer) = oneshot::channel();
     let waiting = Waiting { call, reply: ReplyTo::Caller(reply), charge: None };
-    Ok((waiting, (id, answer)))
+    Ok((waiting, Some((id, answer))))
 }
 
 fn answer_of(

@@ -2,8 +2,7 @@
 
 use std::{sync::Arc, time::Instant};
 
-use wasmverse_core::{Action, Call, CallError, Epoch, ErrorKind, ShardId};
-use wasmverse_router::Callee as _;
+use wasmverse_core::{Action, Call, CallError, Elsewhere, Epoch, ErrorKind, ShardId};
 
 use super::{Met, Parcel, Parking, Pass, Piece, Waiting};
 use crate::{
@@ -16,15 +15,21 @@ impl Host {
     /// opens.
     pub(super) fn serve(self: &Arc<Self>, shard: ShardId, epoch: Epoch, follows: Epoch) {
         self.owned.shards.set_epoch(shard, epoch);
-        if let Some(Parcel { epoch: ended, pieces, calls, .. }) = self.owned.shards.take_kept(shard)
-        {
+        if let Some(parcel) = self.owned.shards.take_kept(shard) {
+            let Parcel { epoch: ended, pieces, calls, callers, .. } = parcel;
+            for (object, clients) in callers {
+                for client in clients {
+                    self.gates.callers.note(&client, &object, Some(shard));
+                }
+            }
             // Another has had the shard since: what they left is not the truth any more.
             if ended == follows {
                 pieces.into_iter().for_each(|piece| self.put_down(shard, piece));
-            } else if !pieces.is_empty() {
+                calls.into_iter().for_each(|waiting| self.go_on(shard, waiting));
+            } else {
                 self.metrics.snapshots_dropped.increment(pieces.len() as u64);
+                self.send_on(shard, calls);
             }
-            calls.into_iter().for_each(|waiting| self.go_on(shard, waiting));
         }
         loop {
             let waiting = self.owned.shards.open_after(shard, epoch);
@@ -81,7 +86,10 @@ impl Host {
         for Waiting { call, reply, .. } in waiting {
             match reply {
                 // Nobody else would.
-                ReplyTo::Nobody => self.send_elsewhere(call),
+                ReplyTo::Nobody => {
+                    let epoch = self.owned.shards.epoch(shard);
+                    self.send_elsewhere(call, Elsewhere { shard, epoch });
+                }
                 ReplyTo::Caller(_) => {
                     let error = CallError::elsewhere(shard, self.owned.shards.epoch(shard));
                     reply.answer(&self.metrics, &call.object, Err(error));
@@ -91,9 +99,9 @@ impl Host {
     }
 
     /// A one-way call whose object is not here.
-    pub(crate) fn send_elsewhere(&self, call: Call) {
+    pub(crate) fn send_elsewhere(&self, call: Call, refusal: Elsewhere) {
         match self.joined() {
-            Some(joined) => joined.router.send(call),
+            Some(joined) => joined.router.send_elsewhere(call, refusal),
             None => {
                 let error = CallError::new(ErrorKind::Unavailable, "its shard is nobody's");
                 ReplyTo::Nobody.answer(&self.metrics, &call.object, Err(error));

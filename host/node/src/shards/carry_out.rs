@@ -6,6 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use tokio_util::sync::CancellationToken;
 use wasmverse_cluster::{Cluster, KeyClaim, KeyRelease};
 use wasmverse_core::{
     CallError, Epoch, NodeId, ObjectId, ShardId,
@@ -19,6 +20,7 @@ use wasmverse_store::{self as store, Owner, Raised};
 use super::{
     Parcel, Pass,
     driver::{Answers, Driver},
+    pack::CUT_LIMIT,
 };
 use crate::host::Host;
 
@@ -83,7 +85,7 @@ impl Driver {
         });
     }
 
-    pub(super) fn pack(&self, all: Vec<(ShardId, u64)>) {
+    pub(super) fn pack(&mut self, all: Vec<(ShardId, u64)>) {
         // Each is quiet, or its limit has passed.
         let asked: BTreeSet<_> = all.iter().map(|(shard, _)| *shard).collect();
         let mut entries = self.host.entries_of(|shard| asked.contains(&shard));
@@ -93,7 +95,10 @@ impl Driver {
         for (shard, tag) in busy {
             let (host, answers) = (Arc::clone(&self.host), self.answers.clone());
             let entries = entries.remove(&shard).unwrap_or_default();
+            let ended = CancellationToken::new();
+            self.packing.insert(shard, ended.clone());
             self.spawn(async move {
+                let _ended = ended.drop_guard();
                 let parcel = host.pack(shard, entries, Instant::now()).await;
                 let done = host.packed(shard, parcel);
                 let _ = answers.send(vec![(shard, tag, done)]).await;
@@ -101,8 +106,14 @@ impl Driver {
         }
         if !idle.is_empty() {
             let (host, answers) = (Arc::clone(&self.host), self.answers.clone());
+            let ended = CancellationToken::new();
+            self.packing.extend(idle.iter().map(|(shard, _)| (*shard, ended.clone())));
             self.spawn(async move {
-                host.gates.until_acknowledged(host.gates.marks()).await;
+                let _ended = ended.drop_guard();
+                let taking = host.gates.until_acknowledged(host.gates.marks());
+                if tokio::time::timeout(CUT_LIMIT, taking).await.is_err() {
+                    tracing::warn!("a gate has not taken all pushes: shards move without");
+                }
                 let mut done = Answers::new();
                 for (shard, tag) in idle {
                     let epoch = host.owned.shards.epoch(shard);
@@ -141,26 +152,36 @@ impl Driver {
         });
     }
 
-    pub(super) fn fence(&self, all: Vec<(ShardId, u64)>) {
+    pub(super) fn fence(&mut self, all: Vec<(ShardId, u64)>) {
         if !all.is_empty() {
             tracing::warn!(shards = all.len(), "stopped serving: the registration is lost");
         }
         let asked: BTreeSet<_> = all.iter().map(|(shard, _)| *shard).collect();
         let mut entries = self.host.entries_of(|shard| asked.contains(&shard));
         for (shard, tag) in all {
+            let packing = self.packing.remove(&shard);
             let (host, answers) = (Arc::clone(&self.host), self.answers.clone());
             let entries = entries.remove(&shard).unwrap_or_default();
             self.spawn(async move {
                 let limit = Instant::now() + host.config.drain;
+                // What is being packed is put aside as well.
+                if let Some(packing) = packing {
+                    packing.cancelled().await;
+                }
                 let left = host.owned.shards.take_outgoing(shard);
                 let mut parcel = host.pack(shard, entries, limit).await;
-                if let Some(Parcel { pieces, calls, .. }) = left {
-                    host.send_on(shard, calls);
+                if let Some(Parcel { pieces, calls, in_doubt, callers, .. }) = left {
+                    host.give_back(shard, calls, in_doubt.is_some());
                     parcel.pieces.extend(pieces);
+                    parcel.callers = callers;
                 }
-                if parcel.is_full() {
-                    host.owned.shards.keep(shard, parcel);
+                if parcel.is_full()
+                    && let Some(before) = host.owned.shards.keep(shard, parcel)
+                {
+                    host.send_on(shard, before.calls);
                 }
+                // Who waited in mailboxes that were emptied is sent on, too.
+                host.turn_away(shard);
                 let _ = answers.send(vec![(shard, tag, Done::Fenced)]).await;
             });
         }
@@ -209,6 +230,7 @@ impl Host {
     /// All is packed; whoever waits goes along.
     fn packed(&self, shard: ShardId, mut parcel: Parcel) -> Done {
         parcel.calls = self.pack_calls(shard);
+        parcel.callers = self.gates.callers.take_shard(shard);
         let is_full = parcel.is_full();
         self.owned.shards.put_outgoing(shard, parcel);
         Done::Packed(is_full)
@@ -227,9 +249,8 @@ impl Host {
             let is_ours = slot.target.as_ref().is_some_and(|target| target.node.as_str() == me);
             if is_over && let Some(parcel) = self.owned.shards.take_kept(shard) {
                 self.send_on(shard, parcel.calls);
-            } else if !is_ours && let Some(mut parcel) = self.owned.shards.take_kept(shard) {
-                self.send_on(shard, std::mem::take(&mut parcel.calls));
-                self.owned.shards.keep(shard, parcel);
+            } else if !is_ours {
+                self.send_on(shard, self.owned.shards.take_kept_calls(shard));
             }
         }
     }

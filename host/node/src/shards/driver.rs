@@ -42,10 +42,14 @@ pub(crate) struct Driver {
     follows: BTreeMap<ShardId, Epoch>,
     /// Shards that drain, and until when.
     draining: BTreeMap<ShardId, Drain>,
+    /// Shards that are packed, and what tells when that has ended.
+    pub(super) packing: BTreeMap<ShardId, CancellationToken>,
+    /// The revision of the last view.
+    revision: u64,
     pub(super) answers: mpsc::Sender<Answers>,
     /// How many shards are ours in some way, or about to be.
     held: watch::Sender<usize>,
-    /// Told whenever shards have opened.
+    /// Told whenever shards have opened or closed.
     opened: watch::Sender<()>,
 }
 
@@ -112,6 +116,8 @@ pub(crate) async fn run(
         next_tag: 0,
         follows: BTreeMap::new(),
         draining: BTreeMap::new(),
+        packing: BTreeMap::new(),
+        revision: 0,
         answers: sender,
         held,
         opened,
@@ -175,6 +181,13 @@ async fn until(at: Option<Instant>) {
 impl Driver {
     fn look_at_all(&mut self, view: &Arc<View>) {
         let mut batch = Batch::default();
+        if view.revision < self.revision {
+            // The coordination has lost all that it knew, and counts anew.
+            self.states.iter_mut().for_each(State::forget_revisions);
+        }
+        self.revision = view.revision;
+        let quorum = self.host.joined().map_or(0, |joined| joined.quorum);
+        self.host.owned.shards.set_quorum(view.nodes.len() >= quorum);
         self.host.drop_useless_parcels(view, &self.states);
         let now = self.moment(view);
         for shard in view.shards() {
@@ -331,8 +344,14 @@ impl Driver {
                 self.draining.remove(&shard);
                 batch.pack.push((shard, tag));
             }
-            Action::Send(to) => self.send(shard, tag, to),
-            Action::Release(held, target) => batch.release.push((shard, tag, held, target)),
+            Action::Send(to) => {
+                self.packing.remove(&shard);
+                self.send(shard, tag, to);
+            }
+            Action::Release(held, target) => {
+                self.packing.remove(&shard);
+                batch.release.push((shard, tag, held, target));
+            }
             Action::Forget => self.forget(shard, now.view),
             Action::Fence(_) => {
                 self.draining.remove(&shard);
@@ -348,17 +367,24 @@ impl Driver {
         let target = view.slot(shard).target.as_ref();
         let is_ours = target.is_some_and(|target| target.node == self.me);
         match self.host.owned.shards.take_outgoing(shard) {
-            Some(parcel) if is_ours => drop(self.host.owned.shards.keep(shard, parcel)),
-            Some(parcel) => self.host.send_on(shard, parcel.calls),
+            Some(parcel) if is_ours => {
+                if let Some(before) = self.host.owned.shards.keep(shard, parcel) {
+                    self.host.send_on(shard, before.calls);
+                }
+            }
+            Some(parcel) => {
+                self.host.give_back(shard, parcel.calls, parcel.in_doubt.is_some());
+            }
             None => {}
         }
         self.host.turn_away(shard);
     }
 
-    fn carry_out(&self, batch: Batch) {
+    fn carry_out(&mut self, batch: Batch) {
         let Batch { raise, claim, pack, release, fence, has_opened, has_closed } = batch;
         if has_closed {
             self.host.forget_others();
+            self.opened.send_replace(());
         }
         if has_opened {
             self.host.reminders.read_again();

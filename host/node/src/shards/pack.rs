@@ -11,10 +11,10 @@ use tokio::sync::oneshot;
 use wasmverse_core::{ShardId, life::Phase};
 
 use super::{Parcel, Piece, Waiting};
-use crate::{entry::Entry, host::Host, letter::ReplyTo};
+use crate::{entry::Entry, host::Host};
 
 /// Turns that were cancelled are gone within this time.
-const CUT_LIMIT: Duration = Duration::from_secs(5);
+pub(super) const CUT_LIMIT: Duration = Duration::from_secs(5);
 /// How often it is looked whether the last pass of a shard that was cut has come back.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
@@ -67,8 +67,8 @@ impl Host {
         for entry in entries {
             let (letters, task) = {
                 let mut inner = entry.lock();
-                let runs = !matches!(inner.phase, Phase::Nothing | Phase::Resting);
-                let task = inner.task.clone().filter(|_| runs);
+                // All else ends by itself, and would lose what it is about to put away.
+                let task = inner.task.clone().filter(|_| inner.phase == Phase::Turning);
                 (std::mem::take(&mut inner.mailbox), task)
             };
             let mut waiting = Vec::new();
@@ -138,13 +138,8 @@ impl Host {
         piece
     }
 
-    /// Whoever called what was packed, and waits still: they go along.
+    /// Whoever called what was packed, and waits still: they go along, in their order.
     pub(super) fn pack_calls(&self, shard: ShardId) -> Vec<Waiting> {
-        let waiting = self.owned.shards.take_parked(shard);
-        let (along, alone): (Vec<_>, Vec<_>) =
-            waiting.into_iter().partition(|waiting| matches!(waiting.reply, ReplyTo::Caller(_)));
-        // One way, they are sent on by the router, which waits for the next owner.
-        self.send_on(shard, alone);
-        along
+        self.owned.shards.take_parked(shard)
     }
 }

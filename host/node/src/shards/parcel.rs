@@ -3,10 +3,10 @@
 
 use std::{sync::Arc, time::Instant};
 
-use wasmverse_core::{Epoch, ObjectId, ShardId, State};
+use wasmverse_core::{Epoch, NodeId, ObjectId, ShardId, State};
 
 use super::{Shards, Waiting};
-use crate::known_types::Revision;
+use crate::{callers::Called, known_types::Revision};
 
 /// What an object has in memory alone.
 #[derive(Clone)]
@@ -25,16 +25,22 @@ pub(crate) struct Parcel {
     pub(crate) calls: Vec<Waiting>,
     /// Since when it is on its way.
     pub(crate) packed: Instant,
+    /// It was brought to this node, which has not said whether it took it: its calls may be served
+    /// there.
+    pub(super) in_doubt: Option<NodeId>,
+    /// The clients that have called objects of the shard.
+    pub(crate) callers: Vec<Called>,
 }
 
 impl Parcel {
     pub(crate) fn new(epoch: Epoch, pieces: Vec<Piece>) -> Self {
-        Self { epoch, pieces, calls: Vec::new(), packed: Instant::now() }
+        let (calls, callers) = (Vec::new(), Vec::new());
+        Self { epoch, pieces, calls, packed: Instant::now(), in_doubt: None, callers }
     }
 
     /// Whether there is anything in it.
     pub(super) fn is_full(&self) -> bool {
-        !self.pieces.is_empty() || !self.calls.is_empty()
+        !self.pieces.is_empty() || !self.calls.is_empty() || !self.callers.is_empty()
     }
 }
 
@@ -49,6 +55,12 @@ impl Shards {
     pub(super) fn take_kept(&self, shard: ShardId) -> Option<Parcel> {
         self.kept.lock().remove(&shard);
         self.slot(shard).rest.lock().keepsake.take()
+    }
+
+    /// Takes the calls that are kept.
+    pub(super) fn take_kept_calls(&self, shard: ShardId) -> Vec<Waiting> {
+        let mut rest = self.slot(shard).rest.lock();
+        rest.keepsake.as_mut().map(|parcel| std::mem::take(&mut parcel.calls)).unwrap_or_default()
     }
 
     /// The epoch that ends with what is kept of a shard, for each of which something is.

@@ -81,7 +81,7 @@ impl Store for Letters {
     }
 
     wasmverse_store::pass_on! {
-        inner: result, result_keys, forget_results, sends, due, add_revision, activate_revision,
+        inner: cluster_id, result, result_keys, forget_results, sends, due, add_revision, activate_revision,
             active_revisions, revision, component, load, settle, claim, raise, epochs, storage_get,
             storage_keys, storage_scan, status, dump, restore, list, close
     }
