@@ -163,6 +163,13 @@ impl Operations {
         until(deadline, cluster.drain(&node)).await
     }
 
+    /// Lets a node have shards again.
+    pub(crate) async fn undrain(&self, node: &str, deadline: Instant) -> Result<(), CallError> {
+        let cluster = self.coordinated()?;
+        let node = the_node(&self.view(), node)?;
+        until(deadline, cluster.undrain(&node)).await
+    }
+
     fn view(&self) -> Arc<View> {
         Arc::clone(&self.router.view().borrow())
     }

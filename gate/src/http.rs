@@ -72,7 +72,7 @@ pub(crate) fn routes(desk: &Arc<Desk>, cors_origins: &[String]) -> anyhow::Resul
         .route("/v1/admin/shards", get(cluster::shards))
         .route("/v1/admin/shards/{number}/move", post(cluster::move_shard))
         .route("/v1/admin/shards/{number}/pin", post(cluster::pin).delete(cluster::unpin))
-        .route("/v1/admin/nodes/{id}/drain", post(cluster::drain))
+        .route("/v1/admin/nodes/{id}/drain", post(cluster::drain).delete(cluster::undrain))
         .method_not_allowed_fallback(no_method)
         .route_layer(from_fn_with_state(Arc::clone(desk), admin::guard));
     let worth_it = SizeAbove::new(COMPRESSED_BYTES_MIN)

@@ -45,6 +45,7 @@ pub(crate) async fn join(
     let shards = ShardCount::new(config.shards).context("failed to read `cluster.shards`")?;
     let settings = Settings {
         who: Who::Gate { id: NodeId::new(id), address: address.to_owned() },
+        cluster: None,
         shards,
         protocol: PROTOCOL,
         version: env!("CARGO_PKG_VERSION").to_owned(),

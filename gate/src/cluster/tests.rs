@@ -18,6 +18,7 @@ pub(super) fn member(id: &str) -> Member {
     Member {
         id: NodeId::new(id),
         incarnation: Incarnation::new("1"),
+        process: "".into(),
         addresses: [format!("{id}:47000")].into(),
         weight: 1,
         is_leaving: false,

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use tokio_util::sync::CancellationToken;
 use wasmverse_cluster::{Cluster, Coordination};
 use wasmverse_core::ShardCount;
-use wasmverse_daemon::Shutdown;
+use wasmverse_daemon::{Shutdown, config::check_advertised};
 use wasmverse_router::{Audience, LinkBounds, Role, Router, RouterConfig};
 
 use super::Addresses;
@@ -55,6 +55,7 @@ impl Parts<'_> {
     ) -> anyhow::Result<Option<Cluster>> {
         let Some(coordination) = coordination else { return Ok(None) };
         let (id, address) = (self.id(), self.address());
+        check_advertised("gate.advertise", &address).map_err(anyhow::Error::msg)?;
         let (cluster, links) = (&self.config.cluster, self.links.clone());
         let joining = join::join(coordination, cluster, (&id, &address), self.shutdown, links);
         joining.await.map(Some)

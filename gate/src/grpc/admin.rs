@@ -15,8 +15,9 @@ use wasmverse_proto::{
         ListRemindersRequest, ListRemindersResponse, ListShardsRequest, ListShardsResponse,
         ListTypesRequest, ListTypesResponse, LogLine, MoveShardRequest, MoveShardResponse,
         PinShardRequest, PinShardResponse, RetryDeadLetterRequest, RetryDeadLetterResponse,
-        RolloutProgress, RolloutRequest, TailLogsRequest, UnpinShardRequest, UnpinShardResponse,
-        UploadTypeRequest, UploadTypeResponse, admin_service_server::AdminService,
+        RolloutProgress, RolloutRequest, TailLogsRequest, UndrainNodeRequest, UndrainNodeResponse,
+        UnpinShardRequest, UnpinShardResponse, UploadTypeRequest, UploadTypeResponse,
+        admin_service_server::AdminService,
     },
     convert::{error_to_status, ref_to_object},
 };
@@ -248,6 +249,19 @@ impl AdminService for Admin {
             let deadline = terms(&self.0, &metadata)?.deadline.into();
             self.0.operations.drain(&node, deadline).await?;
             Ok(DrainNodeResponse {})
+        })
+        .await
+    }
+
+    async fn undrain_node(
+        &self,
+        request: Request<UndrainNodeRequest>,
+    ) -> Result<Response<UndrainNodeResponse>, Status> {
+        let (metadata, _, UndrainNodeRequest { node }) = request.into_parts();
+        self.answer(async {
+            let deadline = terms(&self.0, &metadata)?.deadline.into();
+            self.0.operations.undrain(&node, deadline).await?;
+            Ok(UndrainNodeResponse {})
         })
         .await
     }

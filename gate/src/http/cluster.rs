@@ -86,6 +86,16 @@ pub(crate) async fn drain(State(desk): State<Arc<Desk>>, uri: Uri, headers: Head
     Ok((StatusCode::ACCEPTED, Json(drained.await?)).into_response())
 }
 
+/// `DELETE /v1/admin/nodes/{id}/drain`
+pub(crate) async fn undrain(State(desk): State<Arc<Desk>>, uri: Uri, headers: HeaderMap) -> Answer {
+    let undrained = measured(&desk, async {
+        let node = names::piece(uri.path(), NODES)?;
+        desk.operations.undrain(&node, terms(&desk, &headers)?.deadline.into()).await
+    });
+    undrained.await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
 async fn measured<T>(
     desk: &Desk,
     work: impl Future<Output = Result<T, CallError>>,

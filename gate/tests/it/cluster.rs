@@ -8,7 +8,8 @@ use tonic::Code;
 use wasmverse_core::{Placement, ShardCount};
 use wasmverse_proto::admin::{
     ClusterStatusRequest, DrainNodeRequest, ListShardsRequest, MoveShardRequest, PinShardRequest,
-    TailLogsRequest, UnpinShardRequest, admin_service_client::AdminServiceClient,
+    TailLogsRequest, UndrainNodeRequest, UnpinShardRequest,
+    admin_service_client::AdminServiceClient,
 };
 
 use crate::scene::{Answer, Scene, answer, request, within};
@@ -83,8 +84,13 @@ async fn a_move_is_answered_once_the_shard_is_served_there_and_is_told_of_later(
     assert_eq!(moved.status, 200, "{moved:?}");
     assert_eq!((&moved.json()["shard"], &moved.json()["node"]), (&json!(1), &json!(other)));
     assert_eq!(fleet.owners()[1], other);
-    let status = fleet.until("/v1/admin/cluster", |it| it["moves"][0]["why"] == "operator").await;
-    let change = &status["moves"][0];
+    // Another one goes the other way for it, before or after.
+    let by_operator = |status: &Value| {
+        let moves = status["moves"].as_array().unwrap();
+        moves.iter().find(|change| change["why"] == "operator").cloned()
+    };
+    let status = fleet.until("/v1/admin/cluster", |it| by_operator(it).is_some()).await;
+    let change = by_operator(&status).unwrap();
     assert_eq!((&change["shard"], &change["to"]), (&json!(1), &json!(other)));
     assert_eq!(change["epoch"], moved.json()["epoch"]);
     // To where it is, it is moved at once.
@@ -139,6 +145,13 @@ async fn a_drained_node_gives_all_away_and_takes_nothing() {
     assert_eq!((moved.status.as_u16(), &*moved.code()), (400, "invalid-argument"));
     let again = fleet.ask("POST", "/v1/admin/nodes/node-b/drain", "").await;
     assert_eq!(again.status, 202, "it is drained still");
+    let undrained = fleet.ask("DELETE", "/v1/admin/nodes/node-b/drain", "").await;
+    assert_eq!(undrained.status, 204);
+    let shares = |status: &Value| {
+        let node = &status["nodes"][1];
+        node["draining"] == false && node["shards"] == 2
+    };
+    fleet.until("/v1/admin/cluster", shares).await;
 }
 
 #[tokio::test]
@@ -158,6 +171,7 @@ async fn operators_have_the_same_over_grpc() {
     let refused = admin.unpin_shard(UnpinShardRequest { shard: 4 }).await.unwrap_err();
     assert_eq!(refused.code(), Code::InvalidArgument);
     admin.drain_node(DrainNodeRequest { node: "node-a".into() }).await.unwrap();
+    admin.undrain_node(UndrainNodeRequest { node: "node-a".into() }).await.unwrap();
 }
 
 #[tokio::test]
@@ -239,6 +253,7 @@ async fn a_cluster_of_one_shows_itself_and_moves_nothing() {
         ("POST", "/v1/admin/shards/0/pin"),
         ("DELETE", "/v1/admin/shards/0/pin"),
         ("POST", "/v1/admin/nodes/node-1/drain"),
+        ("DELETE", "/v1/admin/nodes/node-1/drain"),
     ] {
         let answer = scene.ask(request(method, path, r#"{"node": "node-1"}"#)).await;
         assert_eq!((answer.status.as_u16(), &*answer.code()), (400, "invalid-argument"), "{path}");

@@ -76,7 +76,13 @@ async fn node(
     let node = Node::named(name, vec![described("Json", "json")]);
     node.serve(listener);
     let settings = Settings {
-        who: Who::Node { id: NodeId::new(name), addresses: vec![address], weight: 1 },
+        who: Who::Node {
+            id: NodeId::new(name),
+            process: String::new(),
+            addresses: vec![address],
+            weight: 1,
+        },
+        cluster: Some("c1".to_owned()),
         shards: ShardCount::new(SHARDS).unwrap(),
         protocol: PROTOCOL,
         version: "0".into(),

@@ -6,7 +6,7 @@ use reqwest::{Method, RequestBuilder};
 use serde_json::json;
 use wasmverse_proto::admin::{
     self, ClusterStatusRequest, DrainNodeRequest, ListShardsRequest, MoveShardRequest,
-    PinShardRequest, UnpinShardRequest,
+    PinShardRequest, UndrainNodeRequest, UnpinShardRequest,
 };
 
 use super::{Client, Patience, grpc::answered, http::escaped};
@@ -119,6 +119,21 @@ impl Client {
             Self::Grpc(grpc) => {
                 let message = grpc.signed(DrainNodeRequest { node: node.to_owned() });
                 let asking = grpc.admin.drain_node(message);
+                answered(&grpc.endpoint, Patience::WRITE, asking).await.map(drop)
+            }
+        }
+    }
+
+    /// Lets a node have shards again.
+    pub(crate) async fn undrain_node(&mut self, node: &str) -> Result<()> {
+        match self {
+            Self::Http(http) => {
+                let path = format!("/v1/admin/nodes/{}/drain", escaped(node));
+                http.send(http.request(Method::DELETE, &path), Patience::WRITE).await.map(drop)
+            }
+            Self::Grpc(grpc) => {
+                let message = grpc.signed(UndrainNodeRequest { node: node.to_owned() });
+                let asking = grpc.admin.undrain_node(message);
                 answered(&grpc.endpoint, Patience::WRITE, asking).await.map(drop)
             }
         }

@@ -40,6 +40,8 @@ enum Command {
     Shards(shards::ShardsArgs),
     /// Move all shards off a node, and wait until it owns nothing
     Drain(drain::DrainArgs),
+    /// Let a node have shards again
+    Undrain(drain::UndrainArgs),
     /// Move a shard to a node, and wait until it is served there
     Move(reposition::MoveArgs),
     /// Keep a shard on a node for as long as that lives
@@ -54,6 +56,7 @@ pub(crate) async fn run(args: &ClusterArgs, client: &mut Client, output: Output)
         Command::Nodes(_) => nodes::run(client, output).await,
         Command::Shards(args) => shards::run(args, client, output).await,
         Command::Drain(args) => drain::run(args, client, output).await,
+        Command::Undrain(args) => drain::undrain(args, client, output).await,
         Command::Move(args) => reposition::run(args, client, output).await,
         Command::Pin(args) => reposition::pin(args, client, output).await,
         Command::Unpin(args) => reposition::unpin(args, client, output).await,
@@ -71,7 +74,10 @@ mod tests {
         let line = CommandLine::command();
         let cluster = line.find_subcommand("cluster").unwrap();
         let names: Vec<_> = cluster.get_subcommands().map(clap::Command::get_name).collect();
-        assert_eq!(names, ["status", "nodes", "shards", "drain", "move", "pin", "unpin"]);
+        assert_eq!(
+            names,
+            ["status", "nodes", "shards", "drain", "undrain", "move", "pin", "unpin"]
+        );
         for command in cluster.get_subcommands() {
             let help = command.get_after_help().unwrap().to_string();
             assert!(help.contains("  wasmverse cluster "), "{}", command.get_name());
@@ -86,9 +92,16 @@ mod tests {
             let line = ["wasmverse", "cluster"].into_iter().chain(words.split_whitespace());
             assert_eq!(CommandLine::try_parse_from(line).unwrap_err().exit_code(), 2, "{words}");
         }
-        for words in
-            ["status", "nodes --json", "shards --all", "drain a --no-wait", "move 1 a", "unpin 1"]
-        {
+        for words in [
+            "status",
+            "nodes --json",
+            "shards --all",
+            "drain a --no-wait",
+            "drain a --timeout 5m",
+            "undrain a",
+            "move 1 a",
+            "unpin 1",
+        ] {
             let line = ["wasmverse", "cluster"].into_iter().chain(words.split_whitespace());
             CommandLine::try_parse_from(line).unwrap();
         }

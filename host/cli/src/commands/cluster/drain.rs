@@ -1,4 +1,4 @@
-//! `wasmverse cluster drain`: all shards off a node.
+//! `wasmverse cluster drain` and `undrain`: all shards off a node, and back.
 
 use std::time::Duration;
 
@@ -18,10 +18,15 @@ const EXAMPLES: &str = "\
 Examples:
   wasmverse cluster drain node-b                 waits until it owns nothing
   wasmverse cluster drain node-b --no-wait       only asks for it
+  wasmverse cluster drain node-b --timeout 5m    gives up waiting, and exits with 1
   wasmverse cluster drain node-b && ssh node-b systemctl stop wasmverse-node
 
-Its shards move to the other nodes, and no call fails. It gets none until it is started again. A
-node that is stopped in good order (SIGTERM) does this by itself.";
+Its shards move to the other nodes, and no call fails. It gets none until it is undrained or started
+again. A node that is stopped in good order (SIGTERM) does this by itself.";
+
+const UNDRAIN_EXAMPLES: &str = "\
+Examples:
+  wasmverse cluster undrain node-b               it gets its share again";
 
 /// How often is looked how far it has come.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
@@ -37,6 +42,17 @@ pub(super) struct DrainArgs {
     /// Do not wait until it owns nothing
     #[arg(long)]
     no_wait: bool,
+    /// Wait no longer than this; it is drained on all the same
+    #[arg(long, value_name = "SPAN", conflicts_with = "no_wait", value_parser = humantime::parse_duration)]
+    timeout: Option<Duration>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = UNDRAIN_EXAMPLES)]
+pub(super) struct UndrainArgs {
+    /// Which one
+    #[arg(value_name = "NODE")]
+    node: String,
 }
 
 pub(super) async fn run(args: &DrainArgs, client: &mut Client, output: Output) -> Result<()> {
@@ -51,11 +67,25 @@ pub(super) async fn run(args: &DrainArgs, client: &mut Client, output: Output) -
     }
     let all = left(&before, &args.node);
     let bar = output.progress(all.into(), &format!("draining {name}"));
-    let waited = wait(&args.node, client, output, &bar).await;
+    let waiting = wait(&args.node, client, output, &bar);
+    let waited = match args.timeout {
+        Some(limit) => tokio::time::timeout(limit, waiting).await.unwrap_or_else(|_| {
+            let late = "is not drained yet, and is drained on: see `wasmverse cluster status`";
+            Err(Failure::Found(format!("{name} {late}")))
+        }),
+        None => waiting.await,
+    };
     bar.finish_and_clear();
     waited?;
     output.result(&json!({ "node": args.node, "shards": 0 }), || {
         format!("{name} owns nothing any more: {} moved", plural(all.into(), "shard"))
+    })
+}
+
+pub(super) async fn undrain(args: &UndrainArgs, client: &mut Client, output: Output) -> Result<()> {
+    client.undrain_node(&args.node).await?;
+    output.result(&json!({ "node": args.node }), || {
+        format!("{} takes shards again", printable(&args.node))
     })
 }
 
