@@ -39,7 +39,7 @@ bench:
 docs:
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
 
-# The long forms of the random campaigns.
+# The long forms of the random campaigns: hours.
 torture:
 	@tests/setup.sh test
-	@WASMVERSE_TORTURE=1 PROPTEST_CASES=20000 tests/run.sh tests
+	@tests/run.sh torture

@@ -1,6 +1,6 @@
 #!/bin/bash
-# What CI checks. The last line of `all` and `tests` is "N passed, N failed".
-#   run.sh lint | tests | all
+# What CI checks. The last line of all but `lint` is "N passed, N failed".
+#   run.sh lint | tests | torture | all
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -55,12 +55,25 @@ tests() {
   cat target/debug/campaigns/*.txt >&2 2>/dev/null
 }
 
+# The long forms of the campaigns. Fleets are of release programs: those are held to their limits without slack.
+torture() {
+  export WASMVERSE_TORTURE=1 PROPTEST_CASES="${PROPTEST_CASES:-20000}"
+  step "cargo build"
+  cargo build --workspace --bins --quiet && cargo build --release --workspace --bins --quiet || { failed=$((failed + 1)); return; }
+  rm -rf target/debug/campaigns target/release/campaigns
+  local quiet=(--no-fail-fast --status-level "${NEXTEST_STATUS_LEVEL:-slow}" --show-progress none)
+  run cargo nextest run --release --workspace --test fleet --profile torture "${quiet[@]}"
+  run cargo nextest run --workspace --profile torture -E 'not binary(fleet)' "${quiet[@]}"
+  cat target/{debug,release}/campaigns/*.txt >&2 2>/dev/null
+}
+
 mkdir -p target
 case "${1:-all}" in
 lint) lint; exit ;;
 tests) tests ;;
+torture) torture ;;
 all) lint || { failed=$((failed + 1)); echo "lint failed" >&2; }; tests ;;
-*) echo "usage: run.sh lint | tests | all" >&2; exit 2 ;;
+*) echo "usage: run.sh lint | tests | torture | all" >&2; exit 2 ;;
 esac
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ]

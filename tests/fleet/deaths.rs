@@ -61,12 +61,19 @@ async fn an_owner_that_stands_still_and_a_gate_that_dies_fail_no_call_with_a_key
             fleet.nodes[number].resume();
         })
         .await;
-        trial(&mut fleet, "kill -9 of a gate", CRASH, async |fleet| lose_a_gate(fleet).await).await;
+        trial(&mut fleet, "kill -9 of a gate", CRASH, async |fleet| {
+            lose_a_gate(fleet, false).await;
+        })
+        .await;
+        trial(&mut fleet, "kill -9 of a gate, restarted", CRASH, async |fleet| {
+            lose_a_gate(fleet, true).await;
+        })
+        .await;
     }
 }
 
-/// The objects hear that its clients are gone.
-async fn lose_a_gate(fleet: &mut Fleet) {
+/// The objects hear that its clients are gone, whether it comes back at once or later.
+async fn lose_a_gate(fleet: &mut Fleet, comes_back: bool) {
     let number = fleet.gates.len() - 1;
     let room = format!("ChatRoom/lost-{}", fleet.gates[number].starts);
     let door = fleet.doors.door(number);
@@ -80,6 +87,9 @@ async fn lose_a_gate(fleet: &mut Fleet) {
     join("who is gone", &[("wasmverse-session", &guest.mark.token)]).await;
     fleet.gates[number].kill();
     fleet.doors.set_open(number, false);
+    if comes_back {
+        fleet.start_gate(number).await;
+    }
     let http = &fleet.doors.open_from(0).http;
     let members = format!("{}/members", path_of(&room));
     eventually("the room hears that the gate's clients are gone", async || {
@@ -87,5 +97,7 @@ async fn lose_a_gate(fleet: &mut Fleet) {
         (answer.status == 200 && answer.json() == json!(["who stays"])).then_some(())
     })
     .await;
-    fleet.start_gate(number).await;
+    if !comes_back {
+        fleet.start_gate(number).await;
+    }
 }

@@ -10,7 +10,7 @@ use wasmverse_tests::{
     programs::wasmverse,
 };
 
-use super::trial::{Claim, fleet, is_torture, rounds, setup, trial, trial_on};
+use super::trial::{Claim, fleet, rounds, setup, trial, trial_on};
 
 /// The shard that is moved.
 const SHARD: u16 = 4711;
@@ -18,10 +18,8 @@ const SHARD: u16 = 4711;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn shards_that_are_moved_and_pinned_and_a_node_that_is_drained_fail_no_call() {
     let mut fleet = fleet(setup(3, 2)).await;
-    let moves = if is_torture() { 1000 } else { 50 };
-    let name = format!("{moves} moves of a shard");
-    trial_on(&mut fleet, &name, Claim::Planned, &[SHARD], async |fleet| {
-        move_about(fleet, moves).await;
+    trial_on(&mut fleet, "1,000 moves of a shard", Claim::Planned, &[SHARD], async |fleet| {
+        move_about(fleet, 1000).await;
     })
     .await;
     for _ in 0..rounds() {

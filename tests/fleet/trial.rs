@@ -44,7 +44,7 @@ pub(crate) enum Claim {
 }
 
 /// Whether the long form is asked for.
-pub(crate) fn is_torture() -> bool {
+fn is_torture() -> bool {
     std::env::var_os("WASMVERSE_TORTURE").is_some()
 }
 

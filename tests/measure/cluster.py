@@ -3,6 +3,7 @@
     python3 tests/measure/cluster.py            # takes about three minutes, on a quiet machine
 """
 import glob
+import http.client
 import json
 import os
 import pathlib
@@ -126,7 +127,7 @@ def under_load(cluster, what, change):
 def moves(cluster, count=200):
     status = ask(f"{cluster.url}/v1/admin/cluster")
     names = [node["id"] for node in status["nodes"]]
-    end, answers, gaps = threading.Event(), [], []
+    end, gaps = threading.Event(), []
 
     def call():
         last = time.time()
@@ -151,16 +152,49 @@ def moves(cluster, count=200):
     print(f"{count} moves of a shard: p50 {percentile(real, 50) * 1000:.1f} ms, p99 {percentile(real, 99) * 1000:.1f} ms each; "
           f"an object of it answered {len(gaps)} calls, p99 {percentile(gaps, 99) * 1000:.1f} ms apart, at most {max(gaps) * 1000:.1f} ms; "
           f"{calls / count:.1f} requests to etcd a move")
-    return answers
+
+
+def hops(cluster, count=3000):
+    """One caller, one connection: an object that calls another on its own node, and on the other one."""
+    shards = ask(f"{cluster.url}/v1/admin/shards")["shards"]
+    owners = {}
+    for shard in shards:
+        owners.setdefault(shard["owner"], []).append(shard["shard"])
+    (here, *_), (there, *_) = list(owners.values())[:2]
+    near = next(shard for shard in owners[list(owners)[0]] if shard != here)
+    connection = http.client.HTTPConnection("127.0.0.1", cluster.port)
+
+    def call(path, body):
+        connection.request("POST", path, body, {"content-type": "application/json"})
+        answer = connection.getresponse()
+        text = answer.read()
+        assert answer.status == 200, text
+        return text
+
+    for what, tally in [("none", None), ("one on the same node", near), ("one on another node", there)]:
+        path = f"/v1/objects/Caller/shard%23{here}%2Fa/" + ("name" if tally is None else "add_by_name")
+        body = b"" if tally is None else json.dumps({"tally": f"shard#{tally}/b", "by": 1}).encode()
+        times = []
+        for step in range(count + 200):
+            began = time.perf_counter()
+            call(path, body)
+            times.append(time.perf_counter() - began)
+        times = times[200:]
+        print(f"a call whose object calls {what}: p50 {percentile(times, 50) * 1e6:.0f} us, p99 {percentile(times, 99) * 1e6:.0f} us",
+              flush=True)
 
 
 def main():
     with Cluster() as cluster:
-        cluster.start_node("n1")
         cluster.start_gate()
+        time.sleep(2)
+        before = cluster.gate.rss_bytes()
+        cluster.start_node("n1")
         print(f"one node serves all shards after {cluster.balanced():.2f} s")
+        time.sleep(1)
+        print(f"the gate has grown by {(cluster.gate.rss_bytes() - before) / 2**20:.1f} MiB")
         guests = ROOT / "target" / "guests" / "wasm32-wasip2" / "guest"
-        cluster.deploy(ROOT / "objects" / "echo", ROOT / "objects" / "counter", guests / "chameleon.wasm")
+        cluster.deploy(ROOT / "objects" / "echo", guests / "caller.wasm", guests / "callee.wasm")
         echo = ("--type", "Echo", "--method", "echo", "--objects", "1000", "--connections", "64", "--duration", "8s")
         show("1 node, Echo.echo", cluster.bench(*echo))
 
@@ -170,6 +204,7 @@ def main():
 
         under_load(cluster, "1 to 2 nodes, from the start of its process to balanced,", lambda: join("n2"))
         show("2 nodes, Echo.echo", cluster.bench(*echo))
+        hops(cluster)
         under_load(cluster, "2 to 3 nodes", lambda: join("n3"))
         show("3 nodes, Echo.echo", cluster.bench(*echo))
         moves(cluster)

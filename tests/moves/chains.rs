@@ -37,6 +37,40 @@ async fn a_chain_under_way_is_served_by_a_shard_that_is_about_to_move() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_asks_whether_an_object_exists_is_in_no_drains_way() {
+    let world = World::of(2).await;
+    world.describe("volatile").await;
+    let owner = world.owner_of(X);
+    // Two more on the same node, of other shards: what they call goes by its own router.
+    let names = (0..200).map(|number| format!("Chameleon/{number}"));
+    let beside: Vec<_> =
+        names.filter(|it| world.owner_of(it) == owner && shard_of(it) != shard_of(X)).collect();
+    let [slow, asks, ..] = beside.as_slice() else { panic!("{owner:?} has others") };
+    for object in [X2, slow, asks] {
+        world.ok(object, "add", json!(0)).await;
+    }
+    let busy = world.call(slow, "wait", json!(600));
+    let to_the_end = errand(slow, "relay", errand(X2, "add", json!(5)));
+    let chain = world.call(X, "relay", to_the_end);
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let began = Instant::now();
+    let moving = async {
+        world.move_to(X, &world.other_than_owner(X)).await;
+        began.elapsed()
+    };
+    let asked = async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        world.call(asks, "exists", errand(X2, "value", Value::Null)).await
+    };
+    let (answer, busy, asked, moved) = tokio::join!(chain, busy, asked, moving);
+    assert_eq!(answer.expect("the chain ends"), json!(5));
+    busy.expect("it waited");
+    assert_eq!(asked.expect("it is told"), json!(true));
+    assert!(moved < Duration::from_secs(5), "nobody waited for the limit: {moved:?}");
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_turn_that_outlasts_the_limit_is_cancelled_and_who_waited_goes_on() {
     let world = World::with(2, |config| config.node.drain = Duration::from_millis(300)).await;
     world.describe("durable").await;

@@ -10,8 +10,9 @@ use serde_json::{Value, json};
 use tokio_util::task::TaskTracker;
 
 use wasmverse_core::NodeId;
+use wasmverse_router::Callee as _;
 
-use crate::world::{World, call, errand, shard_of};
+use crate::world::{World, asked, call, errand, shard_of};
 
 const A: &str = "Chameleon/a";
 
@@ -147,6 +148,35 @@ async fn calls_to_one_object_keep_their_order_while_it_moves() {
     let entries = world.ok(A, "entries", Value::Null).await;
     let all = (0..10).flat_map(|step| (0..100).map(move |n| json!(format!("{step}.{n}"))));
     assert_eq!(entries, all.collect::<Value>());
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_way_calls_are_neither_lost_nor_doubled_while_their_shard_moves() {
+    let world = World::of(2).await;
+    world.describe("volatile").await;
+    let send = |entry: String| world.router.send(asked(A, "append", &json!(entry), None));
+    for step in 0..10 {
+        let moving = world.other_than_owner(A);
+        let target = NodeId::new(&moving);
+        let wished = world.cluster.wish(shard_of(A), &target);
+        (0..50).for_each(|n| send(format!("{step}.{n:02}")));
+        wished.await.expect("it is wished");
+        (50..100).for_each(|n| send(format!("{step}.{n}")));
+        world.move_to(A, &moving).await;
+    }
+    let all: Vec<_> = (0..10).flat_map(|s| (0..100).map(move |n| format!("{s}.{n:02}"))).collect();
+    let since = std::time::Instant::now();
+    loop {
+        let entries = world.ok(A, "entries", Value::Null).await;
+        let mut entries: Vec<String> = serde_json::from_value(entries).expect("texts");
+        entries.sort_unstable();
+        if entries == all {
+            break;
+        }
+        assert!(since.elapsed() < crate::world::AGES, "{} of {}", entries.len(), all.len());
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
     world.end().await;
 }
 

@@ -33,7 +33,7 @@ pub(crate) struct World {
     pub(crate) members: Vec<Member>,
     pub(crate) cluster: Cluster,
     pub(crate) router: Router,
-    coordination: Memory,
+    pub(crate) coordination: Memory,
     shares: Vec<Arc<dyn Store>>,
     tasks: TaskTracker,
     end: CancellationToken,
@@ -242,23 +242,27 @@ pub(crate) fn call(
     argument: &Value,
     key: Option<&str>,
 ) -> impl Future<Output = Result<Value, CallError>> + Send + use<> {
-    let payload = if argument.is_null() { Bytes::new() } else { argument.to_string().into() };
-    let (method, key) = (method.into(), key.map(Into::into));
-    let call = Call {
-        object: object.parse().expect("a name"),
-        action: Action::Invoke(Invocation { method, payload, key, read_only: false }),
-        caller: Caller::Client(None),
-        chain: Chain::default(),
-        deadline: Instant::now() + AGES,
-        traceparent: None,
-    };
-    let answer = router.call(call);
+    let answer = router.call(asked(object, method, argument, key));
     async move {
         match answer.await? {
             Reply::Payload(payload) if payload.is_empty() => Ok(Value::Null),
             Reply::Payload(payload) => Ok(serde_json::from_slice(&payload).expect("JSON")),
             reply => panic!("no method answers {reply:?}"),
         }
+    }
+}
+
+/// A call.
+pub(crate) fn asked(object: &str, method: &str, argument: &Value, key: Option<&str>) -> Call {
+    let payload = if argument.is_null() { Bytes::new() } else { argument.to_string().into() };
+    let (method, key) = (method.into(), key.map(Into::into));
+    Call {
+        object: object.parse().expect("a name"),
+        action: Action::Invoke(Invocation { method, payload, key, read_only: false }),
+        caller: Caller::Client(None),
+        chain: Chain::default(),
+        deadline: Instant::now() + AGES,
+        traceparent: None,
     }
 }
 
@@ -292,6 +296,7 @@ fn counts(view: &View) -> std::collections::BTreeMap<String, usize> {
 fn settings() -> Settings {
     Settings {
         who: Who::Gate { id: NodeId::new("gate"), address: String::new() },
+        cluster: None,
         shards: ShardCount::new(SHARDS).expect("some"),
         protocol: wasmverse_proto::PROTOCOL,
         version: "0".into(),

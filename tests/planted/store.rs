@@ -172,6 +172,6 @@ impl Store for Planted {
     }
 
     wasmverse_store::pass_on! {
-        inner: forget_results, sends, reminders, due, dead_letters, dead_letter, add_revision, activate_revision, active_revisions, revision, component, load, settle, claim, raise, epochs, storage_get, storage_keys, storage_scan, status, dump, restore, list, close
+        inner: cluster_id, forget_results, sends, reminders, due, dead_letters, dead_letter, add_revision, activate_revision, active_revisions, revision, component, load, settle, claim, raise, epochs, storage_get, storage_keys, storage_scan, status, dump, restore, list, close
     }
 }

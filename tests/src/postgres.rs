@@ -124,9 +124,21 @@ impl Postgres {
     }
 
     /// Ends it and all its processes at once.
+    ///
+    /// # Panics
+    /// If one of them stays.
     pub fn kill(&self) {
-        self.signal("KILL", &self.processes());
+        // It makes no more of them while they are listed.
+        self.signal("STOP", &[self.pid()]);
+        let processes = self.processes();
+        self.signal("KILL", &processes);
         self.ended();
+        // Whoever is left holds the memory that all of them share: no server starts meanwhile.
+        let begun = Instant::now();
+        while processes.iter().any(|pid| is_alive(*pid)) {
+            assert!(begun.elapsed() < PATIENCE, "{processes:?} are there still");
+            std::thread::sleep(Duration::from_millis(2));
+        }
     }
 
     /// Stops it and all its processes where they are.
@@ -266,6 +278,13 @@ fn binary(name: &str) -> PathBuf {
         .map(|version| version.join("bin").join(name))
         .filter(|path| path.exists())
         .unwrap_or_else(|| panic!("there is no {name}: install PostgreSQL (tests/setup.sh test)"))
+}
+
+/// Whether a process is there, and not only its name, which nobody has asked for yet.
+fn is_alive(pid: u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let state = stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());
+    state.is_some_and(|state| state != 'Z' && state != 'X')
 }
 
 /// A command, as a user that the server does not refuse to run as.
