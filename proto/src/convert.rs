@@ -1,7 +1,7 @@
 //! Between the wire and the words of `core`: the one table of error codes, calls as frames, errors
 //! as statuses.
 //!
-//! Nothing from the wire is trusted: what is malformed becomes a [`CallError`], never a panic.
+//! Nothing from the wire is trusted: what is malformed becomes a [`CallError`](wasmverse_core::CallError), never a panic.
 
 mod frames;
 mod hello;

@@ -19,7 +19,7 @@ pub struct Commit {
     /// Its shard.
     pub shard: ShardId,
     /// The epoch of the shard that the writer claimed; of another one the store refuses it
-    /// ([`Error::Fenced`]). A shard that nobody claimed has epoch 0, which is nobody's.
+    /// ([`Error::Fenced`](crate::Error::Fenced)). A shard that nobody claimed has epoch 0, which is nobody's.
     pub epoch: Epoch,
     /// What the row must be.
     pub expected: Expected,
@@ -32,7 +32,7 @@ pub struct Commit {
     pub effects: Vec<Effect>,
 }
 
-/// What a row must be, to be changed; if it is not: [`Error::Conflict`].
+/// What a row must be, to be changed; if it is not: [`Error::Conflict`](crate::Error::Conflict).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expected {
     /// There is no row, or a tombstone.

@@ -3,7 +3,7 @@
 //! A plan is made from one view and changes as little as it can. What has no living owner, or one
 //! that is leaving, is placed at once; the rest moves only while membership is stable: pinned shards
 //! to their nodes, then as many others as it takes for every node to have its share
-//! ([`quota::quotas`]), or, if asked for, its share of the load ([`load`]). Plans follow each other
+//! (`quota.rs`), or, if asked for, its share of the load (`load.rs`). Plans follow each other
 //! while moves end: each looks at what is on its way, and adds no more than may be.
 
 mod load;
