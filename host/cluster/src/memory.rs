@@ -86,9 +86,7 @@ impl Memory {
     pub fn compact(&self, revision: u64) {
         self.shared.with(|state| state.compact(revision));
     }
-}
 
-impl Memory {
     /// Loses everything, as if it were made anew: keys, leases, and how many revisions there were.
     pub fn lose_all(&self) {
         self.shared.with(|state| {

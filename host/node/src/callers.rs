@@ -72,6 +72,7 @@ impl Callers {
     pub(crate) fn take(&self, gate: &str) -> Vec<Called> {
         let mut known = self.0.lock();
         let of_gate = known.shards.values_mut().filter_map(|gates| gates.remove(gate)).collect();
+        known.shards.retain(|_, gates| !gates.is_empty());
         known.by_object(of_gate)
     }
 
@@ -95,7 +96,6 @@ impl Known {
                 by_object.entry(object).or_default().push(Arc::clone(&client));
             }
         }
-        self.shards.retain(|_, gates| !gates.is_empty());
         by_object.into_iter().collect()
     }
 }

@@ -4,6 +4,8 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use wasmverse_core::{NodeId, ShardId, TypeName};
 
+use crate::Error;
+
 /// A key, by what it is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Key {
@@ -162,6 +164,11 @@ pub(crate) struct TypeValue {
 
 pub(crate) fn encode(value: &impl Serialize) -> Bytes {
     serde_json::to_vec(value).expect("the values of keys are plain").into()
+}
+
+/// A key that nobody understands, and that there is no going on without.
+pub(crate) fn senseless(key: &str, why: &str) -> Error {
+    Error::Refused(format!("the key `{key}` makes no sense: {why}"))
 }
 
 pub(crate) fn decode<T: DeserializeOwned>(value: &[u8]) -> Result<T, String> {

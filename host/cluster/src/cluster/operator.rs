@@ -4,7 +4,7 @@ use wasmverse_core::{NodeId, RevisionNumber, ShardId, TypeName, cluster::ActiveT
 
 use super::{
     Cluster,
-    keys::{DrainValue, Key, PlaceValue, TypeValue, decode, encode},
+    keys::{DrainValue, Key, PlaceValue, TypeValue, decode, encode, senseless},
     pause::Pause,
     sight::active_type,
 };
@@ -184,5 +184,5 @@ fn put_type(key: &str, active: &ActiveType) -> Op {
 
 fn read_type(key: &str, row: &Row) -> Result<ActiveType, Error> {
     let found = decode::<TypeValue>(&row.value).and_then(|it| active_type(&it));
-    found.map_err(|why| Error::Refused(format!("the key `{key}` makes no sense: {why}")))
+    found.map_err(|why| senseless(key, &why))
 }

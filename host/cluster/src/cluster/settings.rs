@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use wasmverse_core::{NodeId, ShardCount};
 
-use super::keys::{ClusterValue, Key, decode, encode};
+use super::keys::{ClusterValue, Key, decode, encode, senseless};
 use crate::{Coordination, Error, Guard, Op};
 
 /// Who takes part.
@@ -70,9 +70,8 @@ pub(super) async fn agree(
         let (_, row) = coordination.get(&key).await?;
         let guard = match &row {
             Some(row) => {
-                let found: ClusterValue = decode(&row.value).map_err(|why| {
-                    Error::Refused(format!("the key `{key}` makes no sense: {why}"))
-                })?;
+                let found: ClusterValue =
+                    decode(&row.value).map_err(|why| senseless(&key, &why))?;
                 check(&found, settings)?;
                 if !found.id.is_empty() || settings.cluster.is_none() {
                     return Ok(());

@@ -268,14 +268,16 @@ impl<'a> Draft<'a> {
 
     /// Gives shards that must go somewhere their pins, or to the nodes that lack most.
     fn settle(&mut self, places: Vec<usize>, why: Why) {
-        let (pinned, free): (Vec<_>, Vec<_>) =
-            places.into_iter().partition(|place| self.shards[*place].pin.is_some());
-        for place in pinned {
-            let Some(pin) = self.shards[place].pin else { continue };
-            self.assign(place, pin, if why == Why::Orphan { Why::Pin } else { why });
+        let mut free = Vec::with_capacity(places.len());
+        for place in places {
+            match self.shards[place].pin {
+                Some(pin) if why == Why::Orphan => self.assign(place, pin, Why::Pin),
+                Some(pin) => self.assign(place, pin, why),
+                None => free.push(place),
+            }
         }
         let nodes = self.vacancies().take(free.len());
-        debug_assert_eq!(nodes.len(), free.len(), "quotas add up to all shards");
+        assert_eq!(nodes.len(), free.len(), "quotas add up to all shards");
         for (place, node) in free.into_iter().zip(nodes) {
             self.transfer(place, node, why);
         }

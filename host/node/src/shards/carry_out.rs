@@ -175,10 +175,8 @@ impl Driver {
                     parcel.pieces.extend(pieces);
                     parcel.callers = callers;
                 }
-                if parcel.is_full()
-                    && let Some(before) = host.owned.shards.keep(shard, parcel)
-                {
-                    host.send_on(shard, before.calls);
+                if parcel.is_full() {
+                    host.put_aside(shard, parcel);
                 }
                 // Who waited in mailboxes that were emptied is sent on, too.
                 host.turn_away(shard);
@@ -234,6 +232,13 @@ impl Host {
         let is_full = parcel.is_full();
         self.owned.shards.put_outgoing(shard, parcel);
         Done::Packed(is_full)
+    }
+
+    /// Keeps a parcel for the next epoch. The calls of one that was kept before are sent on.
+    pub(super) fn put_aside(&self, shard: ShardId, parcel: Parcel) {
+        if let Some(before) = self.owned.shards.keep(shard, parcel) {
+            self.send_on(shard, before.calls);
+        }
     }
 
     /// Drops what was kept for an epoch that another node has by now, and sends on the calls that came

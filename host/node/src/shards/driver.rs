@@ -367,11 +367,7 @@ impl Driver {
         let target = view.slot(shard).target.as_ref();
         let is_ours = target.is_some_and(|target| target.node == self.me);
         match self.host.owned.shards.take_outgoing(shard) {
-            Some(parcel) if is_ours => {
-                if let Some(before) = self.host.owned.shards.keep(shard, parcel) {
-                    self.host.send_on(shard, before.calls);
-                }
-            }
+            Some(parcel) if is_ours => self.host.put_aside(shard, parcel),
             Some(parcel) => {
                 self.host.give_back(shard, parcel.calls, parcel.in_doubt.is_some());
             }
